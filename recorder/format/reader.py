@@ -1,0 +1,225 @@
+"""Reads one segment: by the footer when there is one, else by walking its blocks; live, torn and damaged ones too.
+
+Memory stays flat: one chunk is held at a time, and nothing is allocated that the file does not have.
+"""
+
+import io
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+import zstandard
+
+from recorder.format import layout
+from recorder.format.blocks import Block, Damage, Malformed, Source, Torn, block_at, blocks_from, payload_of, seal_at
+from recorder.format.frame import ChunkDecoder, Frame, FrameError
+from recorder.format.seal import Header, Seal, SealError, unpack_header
+from recorder.format.writer import is_locked
+
+_PIECE = 128 * 1024
+_MAX_WINDOW = 8 * 1024 * 1024
+
+
+class UnreadableTape(ValueError):
+    """A file that is no tape, or whose HEADER cannot be read."""
+
+
+class ChunkRef(NamedTuple):
+    """Where a chunk lies. `stored` is 0 for the open chunk; `seal` is None there and when read by the INDEX."""
+
+    seq: int
+    offset: int
+    stored: int
+    first_frame: int
+    first_t: int
+    last_t: int
+    seal: Seal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """The INDEX at the end of a closed segment: `(offset, first frame, first t, last t)` a chunk; number of frames."""
+
+    chunks: tuple[tuple[int, int, int, int], ...]
+    frames: int
+
+
+class SegmentReader:
+    """One segment, opened for random access. `refresh` looks again at a file that grows."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens `path`; UnreadableTape when it has no readable HEADER, OSError when it cannot be opened."""
+        self.path = path
+        self.source = Source(path)
+        self.chunks: list[ChunkRef] = []
+        self.damage: list[Damage] = []
+        self.index: Index | None = None
+        try:
+            self.header, self._body = self._read_header()
+        except (Torn, Malformed, SealError) as error:
+            self.source.close()
+            raise UnreadableTape(f"{path} is not a readable tape: {error}") from None
+        self._scanned = self._body
+        self.refresh()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self.source.close()
+
+    @property
+    def live(self) -> bool:
+        """Whether a writer holds the segment's lock."""
+        return is_locked(self.source.fileno())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the segment ends with an INDEX and its footer."""
+        return self.index is not None
+
+    @property
+    def body(self) -> int:
+        """The offset of the first block after the HEADER."""
+        return self._body
+
+    def _read_header(self) -> tuple[Header, int]:
+        block = block_at(self.source, 0)
+        if block.magic != layout.HEADER_MAGIC:
+            raise Malformed("it does not begin with a HEADER")
+        return unpack_header(payload_of(self.source, block)), block.length
+
+    def refresh(self) -> None:
+        """Finds the chunks that came since; a segment with a footer is read by its INDEX."""
+        if self.index is not None:
+            return
+        if not self.chunks and self._by_footer():
+            return
+        if self.chunks and not self.chunks[-1].stored:
+            self.chunks.pop()
+        self._walk()
+
+    def _by_footer(self) -> bool:
+        index = read_index(self.source)
+        if index is None:
+            return False
+        ends = [*(entry[0] for entry in index.chunks[1:]), self.source.size()]
+        for seq, (offset, first_frame, first_t, last_t) in enumerate(index.chunks):
+            # The room up to the next chunk also holds the SEAL and checkpoints; `stored` is exact once it is read.
+            if not self._body <= offset < ends[seq]:
+                self.chunks.clear()
+                return False
+            self.chunks.append(ChunkRef(seq, offset, ends[seq] - offset, first_frame, first_t, last_t))
+        self.index = index
+        return True
+
+    def _walk(self) -> None:
+        waiting: Block | None = None
+        for found in blocks_from(self.source, self._scanned):
+            if isinstance(found, Damage):
+                self.damage.append(found)
+                self._scanned = found.offset + found.length
+            elif found.magic == layout.ZSTD_MAGIC:
+                waiting = found
+            elif found.magic == layout.SEAL_MAGIC and waiting is not None:
+                self._sealed(waiting, found)
+                waiting = None
+                self._scanned = found.offset + found.length
+            elif found.magic == layout.INDEX_MAGIC:
+                self.index = read_index(self.source)
+                self._scanned = found.offset + found.length
+            elif waiting is None:
+                self._scanned = found.offset + found.length
+        if self._scanned < self.source.size() and self.index is None:
+            self._open_chunk()
+
+    def _sealed(self, chunk: Block, block: Block) -> None:
+        try:
+            seal = seal_at(self.source, block)
+        except SealError as error:
+            self.damage.append(Damage(chunk.offset, chunk.length + block.length, str(error), len(self.chunks)))
+            return
+        times = seal.first_frame, seal.first_t, seal.last_t
+        self.chunks.append(ChunkRef(seal.seq, chunk.offset, chunk.length, *times, seal))
+
+    def _open_chunk(self) -> None:
+        """The chunk at the end that has no SEAL yet: what its flushed blocks hold is readable."""
+        first, last = None, None
+        ref = ChunkRef(len(self.chunks), self._scanned, 0, 0, 0, 0)
+        try:
+            for frame, _ in self.packed_frames(ref):
+                first, last = first or frame, frame
+        except (Malformed, FrameError):
+            return
+        if first is not None and last is not None:
+            self.chunks.append(ref._replace(first_frame=first.number, first_t=first.t, last_t=last.t))
+
+    def packed_frames(self, chunk: ChunkRef) -> Iterator[tuple[Frame, bytes]]:
+        """The frames of a chunk with their packed bytes; Malformed or FrameError where the chunk breaks off."""
+        end = chunk.offset + chunk.stored if chunk.stored else self.source.size()
+        stored = self.source.some(chunk.offset, min(end - chunk.offset, layout.CHUNK_STORED_LIMIT))
+        decoder = ChunkDecoder()
+        for piece in decompressed(stored):
+            yield from decoder.feed(piece)
+        if decoder.pending and chunk.stored:
+            raise FrameError(f"chunk {chunk.seq} ends inside a frame")
+
+    def frames(self, chunk: ChunkRef) -> Iterator[Frame]:
+        """The frames of a chunk; one that breaks off ends early and is added to `damage`."""
+        try:
+            for frame, _ in self.packed_frames(chunk):
+                yield frame
+        except (Malformed, FrameError) as error:
+            broken = Damage(chunk.offset, chunk.stored, str(error), chunk.seq, chunk.first_t, chunk.last_t)
+            if broken not in self.damage:
+                self.damage.append(broken)
+
+    def chunk_for_time(self, t: int) -> int:
+        """The number of the chunk in which a reader of time `t` (µs) begins: the last that starts at or before it."""
+        return max(bisect_right(self.chunks, t, key=lambda chunk: chunk.first_t) - 1, 0)
+
+    def chunk_for_frame(self, number: int) -> int:
+        """The number of the chunk that holds frame `number`, or the nearest before it."""
+        return max(bisect_right(self.chunks, number, key=lambda chunk: chunk.first_frame) - 1, 0)
+
+
+def decompressed(stored: bytes) -> Iterator[bytes]:
+    """The content of the zstd frame that `stored` begins with, piece by piece, as far as it goes; bounded.
+
+    Malformed when it is not zstd or yields more than a chunk may.
+    """
+    total = 0
+    reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(io.BytesIO(stored))
+    try:
+        while piece := reader.read(_PIECE):
+            total += len(piece)
+            if total > layout.CHUNK_RAW_LIMIT:
+                raise Malformed(f"a chunk of more than {layout.CHUNK_RAW_LIMIT} bytes")
+            yield piece
+    except zstandard.ZstdError as error:
+        raise Malformed(f"a chunk that does not decompress: {error}") from None
+
+
+def read_index(source: Source) -> Index | None:
+    """The INDEX by the footer at the very end of the file; None when there is no well-formed one."""
+    size = source.size()
+    least = layout.SKIPPABLE.size + layout.FOOTER.size
+    if size < least:
+        return None
+    length, magic = layout.FOOTER.unpack(source.read(size - layout.FOOTER.size, layout.FOOTER.size))
+    if magic != layout.FOOTER_MAGIC or not least <= length <= min(size, layout.INDEX_LIMIT):
+        return None
+    try:
+        block = block_at(source, size - length)
+        if block.magic != layout.INDEX_MAGIC or block.length != length:
+            return None
+        value = msgpack.unpackb(payload_of(source, block)[: -layout.FOOTER.size])
+        chunks = tuple((entry[0], entry[1], entry[2], entry[3]) for entry in value["chunks"])
+        frames = value["frames"]
+    except (Torn, Malformed, ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException):
+        return None
+    numbers: tuple[object, ...] = (frames, *(number for entry in chunks for number in entry))
+    if not all(isinstance(number, int) and number >= 0 for number in numbers):
+        return None
+    return Index(chunks, frames)

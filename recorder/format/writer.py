@@ -1,0 +1,261 @@
+"""Writes one segment of a tape: packs frames into chunks, seals and signs them. Owned by one thread; knows no clock."""
+
+import fcntl
+import hashlib
+import os
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgpack
+import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from recorder import tree
+from recorder.format import layout
+from recorder.format.frame import Preamble, pack_preamble
+from recorder.format.seal import Header, Previous, Seal, frame_leaf, pack_header
+from recorder.model import Head
+
+_LEVEL = 1
+_SEED = 16  # bytes of a chunk's seed
+_FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
+
+
+class Entry(NamedTuple):
+    """A frame to be written; `remaining` is what is left after it of its stream's and side's current message."""
+
+    t: int
+    kind: int
+    stream: int
+    body: object
+    remaining: int = 0
+
+
+class Segment:
+    """One `.tape` file being written. `flush` makes it readable, `sync` durable, `finish` complete."""
+
+    def __init__(
+        self,
+        path: Path,
+        session: str,
+        start: int,
+        gateway: tuple[str, Ed25519PrivateKey],
+        compressor: zstandard.ZstdCompressor,
+        *,
+        number: int = 0,
+        first_frame: int = 0,
+        previous: Previous | None = None,
+    ) -> None:
+        name, gateway_key = gateway
+        self.path = path
+        self.session = session
+        self.number = number
+        self.next_frame = first_frame
+        self.size = 0
+        self._key = Ed25519PrivateKey.generate()
+        self._origin = layout.origin(session, number)
+        self._compressor = compressor
+        self._packer = msgpack.Packer(autoreset=True, unicode_errors="surrogateescape")
+        self._tree = tree.Tree()
+        self._index: list[tuple[int, int, int, int]] = []  # offset, first frame, first t, last t
+        self._remaining: dict[tuple[int, int], int] = {}
+        self._chunk: _Chunk | None = None
+        self._unwritten: list[bytes] = []
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        lock(self._fd)
+        header = Header(
+            session=session,
+            segment=number,
+            start=start,
+            first_frame=first_frame,
+            key=tree.public_bytes(self._key),
+            gateway=name,
+            gateway_key=tree.public_bytes(gateway_key),
+            previous=previous,
+        )
+        self._put(layout.skippable(layout.HEADER_MAGIC, pack_header(header, gateway_key)))
+        self._write()
+
+    @property
+    def chunk_open_since(self) -> int | None:
+        """The time (µs) of the open chunk's first frame; None between chunks."""
+        return self._chunk.first_t if self._chunk else None
+
+    def append(self, entries: Iterable[Entry], now: int) -> list[Head]:
+        """Packs `entries`; returns the heads of the chunks that ended (`now`: UNIX ns, for their checkpoints)."""
+        heads: list[Head] = []
+        pack = self._packer.pack
+        chunk = self._chunk
+        for entry in entries:
+            if chunk is None:
+                chunk = self._begin(entry.t)
+            packed = pack(entry[:4])
+            chunk.add(self.next_frame, entry.t, packed)
+            self.next_frame += 1
+            if entry.kind in (1, 2):
+                self._note_remaining(entry)
+            if chunk.raw >= layout.CHUNK_RAW or entry.t - chunk.first_t >= layout.CHUNK_US:
+                heads.append(self.end_chunk(now))
+                chunk = None
+        return heads
+
+    def _note_remaining(self, entry: Entry) -> None:
+        key = (entry.stream, entry.kind - 1)
+        if entry.remaining:
+            self._remaining[key] = entry.remaining
+        elif self._remaining:
+            self._remaining.pop(key, None)
+
+    def _begin(self, t: int) -> "_Chunk":
+        resume = tuple((stream, side, left) for (stream, side), left in sorted(self._remaining.items()))
+        preamble = Preamble(self._tree.size, self.next_frame, os.urandom(_SEED), resume)
+        self._chunk = _Chunk(self.size, preamble, t, self._compressor)
+        return self._chunk
+
+    def end_chunk(self, now: int) -> Head:
+        """Ends the open chunk with its SEAL and a checkpoint; it is in the file when this returns, not yet on disk."""
+        chunk = self._chunk
+        if chunk is None:
+            raise RuntimeError("no chunk is open")
+        self._put(chunk.finish())
+        seal = chunk.seal()
+        self._tree.append(seal.leaf())
+        self._index.append((chunk.offset, seal.first_frame, seal.first_t, seal.last_t))
+        self._put(layout.skippable(layout.SEAL_MAGIC, seal.pack()))
+        self._chunk = None
+        return self.checkpoint(now)
+
+    def checkpoint(self, now: int) -> Head:
+        """Appends a signed tree head over the chunks sealed so far."""
+        root = self._tree.root()
+        text = tree.Checkpoint(self._origin, self._tree.size, root, now).text()
+        note = tree.sign_note(text, self._origin, self._key)
+        self._put(layout.skippable(layout.CHECKPOINT_MAGIC, note.encode()))
+        self._write()
+        return Head(self.session, self.number, self._tree.size, root, self.size, note)
+
+    def flush(self) -> None:
+        """Makes what was appended readable: a zstd block flush and a write."""
+        if self._chunk is not None:
+            self._put(self._chunk.flush())
+        self._write()
+
+    def running_head(self, now: int) -> Head | None:
+        """A signed head over the stored bytes of the open chunk so far; None between chunks."""
+        chunk = self._chunk
+        if chunk is None:
+            return None
+        digest = chunk.stored_hash()
+        text = f"{self._origin}/running\n{self._tree.size}\n{chunk.stored}\n{digest.hex()}\ntime {now}\n"
+        note = tree.sign_note(text, self._origin, self._key)
+        return Head(self.session, self.number, self._tree.size, digest, chunk.stored, note)
+
+    def sync(self) -> None:
+        """Makes what was flushed durable."""
+        os.fdatasync(self._fd)
+
+    def finish(self, now: int) -> Head:
+        """Ends the open chunk, appends INDEX and footer, syncs and closes the file; returns the last head."""
+        head = self.end_chunk(now) if self._chunk is not None else self.checkpoint(now)
+        payload = bytes(msgpack.packb({"chunks": self._index, "frames": self.next_frame}))
+        length = layout.SKIPPABLE.size + len(payload) + layout.FOOTER.size
+        footer = layout.FOOTER.pack(length, layout.FOOTER_MAGIC)
+        self._put(layout.skippable(layout.INDEX_MAGIC, payload + footer))
+        self._write()
+        self.sync()
+        self.abandon()
+        return head
+
+    def abandon(self) -> None:
+        """Closes the file as it is, which also gives up its lock."""
+        os.close(self._fd)
+        self._fd = -1
+
+    def _put(self, data: bytes) -> None:
+        if data:
+            self._unwritten.append(data)
+            self.size += len(data)
+
+    def _write(self) -> None:
+        data = memoryview(b"".join(self._unwritten))
+        self._unwritten.clear()
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+
+class _Chunk:
+    """The chunk that is being filled: frames wait in `_frames` until a flush compresses them."""
+
+    def __init__(self, offset: int, preamble: Preamble, t: int, compressor: zstandard.ZstdCompressor) -> None:
+        packed = pack_preamble(preamble)
+        self.offset = offset
+        self.first_t = t
+        self.raw = 0
+        self.stored = 0
+        self._preamble = preamble
+        self._last_t = t
+        self._count = 0
+        self._frames = [packed]
+        self._leaves = tree.Tree()
+        self._hash = hashlib.sha256()
+        self._stream = compressor.compressobj()
+
+    def add(self, number: int, t: int, packed: bytes) -> None:
+        self._frames.append(packed)
+        self._leaves.append(frame_leaf(self._preamble.seed, number, packed))
+        self._last_t = t
+        self._count += 1
+        self.raw += len(packed)
+
+    def flush(self) -> bytes:
+        """The stored bytes of everything added so far, as whole zstd blocks."""
+        if not self._frames:
+            return b""
+        return self._store(self._compress() + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+
+    def finish(self) -> bytes:
+        """The chunk's remaining stored bytes."""
+        return self._store(self._compress() + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
+
+    def _compress(self) -> bytes:
+        data = b"".join(self._frames)
+        self._frames.clear()
+        return self._stream.compress(data)
+
+    def _store(self, data: bytes) -> bytes:
+        self._hash.update(data)
+        self.stored += len(data)
+        return data
+
+    def stored_hash(self) -> bytes:
+        """SHA-256 of the stored bytes so far."""
+        return self._hash.copy().digest()
+
+    def seal(self) -> Seal:
+        """The SEAL of the finished chunk."""
+        preamble = self._preamble
+        return Seal(
+            preamble.seq,
+            preamble.first_frame,
+            self._count,
+            self.first_t,
+            self._last_t,
+            self.stored,
+            self._hash.digest(),
+            self._leaves.root(),
+        )
+
+
+def lock(descriptor: int) -> None:
+    """Takes the open-file-description lock that says: this segment is being written."""
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether some other open file description holds the writer's lock; never takes it."""
+    request = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+    answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, request)
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)

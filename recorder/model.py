@@ -1,0 +1,145 @@
+"""The vocabulary of both packages: frozen values without behaviour and without I/O."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    """How a field of the attribution tuple is known."""
+
+    VERIFIED = "verified"  # proved by a signature that the gateway checked
+    ASSERTED = "asserted"  # the agent said so
+    OBSERVED = "observed"  # the gateway saw it
+
+
+class State(StrEnum):
+    """What is known of a session's tape."""
+
+    LIVE = "live"
+    CLOSED = "closed"
+    RECOVERED = "recovered"
+    UNCLOSED = "unclosed"
+    DELETED = "deleted"
+
+
+class Effect(StrEnum):
+    """What was decided about an operation."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class SecretKind(StrEnum):
+    """Where a secret comes from; a literal is not among them."""
+
+    FILE = "file"
+    ENV = "env"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A reference to a secret: a path, the name of a variable, or a program with its arguments."""
+
+    kind: SecretKind
+    value: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent as configured; `keys` are public keys in OpenSSH form, `targets` globs of target names."""
+
+    name: str
+    keys: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A system behind the gateway; the first of `logins` is the default. `host_keys` are known_hosts key fields."""
+
+    name: str
+    protocol: str
+    host: str
+    port: int
+    logins: tuple[str, ...]
+    key: Secret
+    host_keys: tuple[str, ...] = ()
+    known_hosts: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An address to accept agents on; `target` fixes the target of this port (then the user name is the login)."""
+
+    protocol: str
+    host: str
+    port: int
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """Something that an agent asks for: `kind` is shell, exec, subsystem, forward …; `text` as it crossed."""
+
+    kind: str
+    text: bytes = b""
+    stream: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The decision on an operation; `rule` names what decided, `reason` is shown to the agent."""
+
+    effect: Effect
+    rule: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Who, for whom, in which run and for which request; `sources` says how each field is known."""
+
+    agent: str
+    run: str
+    request: str | None = None
+    on_behalf_of: str | None = None
+    credential: str | None = None
+    client: str | None = None
+    sources: dict[str, Source] = field(default_factory=dict)
+    unattributed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One row of the catalogue. Times are UNIX nanoseconds UTC, sizes bytes; `size` is that of the tape's files."""
+
+    id: str
+    protocol: str
+    attribution: Attribution
+    target: str
+    login: str
+    started: int
+    ended: int | None = None
+    state: State = State.LIVE
+    bytes_in: int = 0
+    bytes_out: int = 0
+    verdicts: dict[str, int] = field(default_factory=dict)
+    gaps: int = 0
+    not_captured: tuple[str, ...] = ()
+    segments: int = 1
+    tags: tuple[str, ...] = ()
+    size: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A signed tree head of a segment as the catalogue keeps it; `note` is the checkpoint's text."""
+
+    session: str
+    segment: int
+    tree_size: int
+    root: bytes
+    stored: int
+    note: str

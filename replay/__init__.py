@@ -1,0 +1,1 @@
+"""Tachograph's reviewer: opens tapes and derives everything that a person looks at."""
