@@ -46,6 +46,8 @@ class Tape:
         self._unsynced_since: int | None = None
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._urgent = 0  # frames that a barrier waits for
+        self._synced_bytes = 0
+        self._limit: int | None = None
         self._closing: asyncio.Future[tuple[int, int]] | None = None
 
     def now(self) -> int:
@@ -67,8 +69,17 @@ class Tape:
         if self._congested(t):
             self.clear = False
 
+    def limit_unsynced(self, size: int) -> None:
+        """From now on at most `size` bytes are appended ahead of the disk before `clear` turns False."""
+        self._limit = size
+
     def _congested(self, t: int) -> bool:
         waiting = self._appended - self._written > _QUEUE_BYTES
+        if self._limit is not None and self._appended - self._synced_bytes > self._limit // 2:
+            # Half of the limit, because one more body of 32 KiB may already be on its way through the door.
+            self._urgent = self._frames
+            self._spool.wake()
+            waiting = True
         return waiting or (self._unsynced_since is not None and t - self._unsynced_since > _UNSYNCED_US)
 
     def barrier(self) -> asyncio.Future[None]:
@@ -93,8 +104,9 @@ class Tape:
                 self._closing.set_exception(self.failed)
         return self._closing
 
-    def _synced(self, frames: int, drained_at: int) -> None:
+    def _synced(self, frames: int, size: int, drained_at: int) -> None:
         """Told by the writer thread: the first `frames` frames are on disk; later ones came after `drained_at` µs."""
+        self._synced_bytes = size
         while self._waiters and self._waiters[0][0] <= frames:
             _, future = self._waiters.popleft()
             if not future.done():
@@ -214,7 +226,7 @@ class Spool:
             segment.sync()
             writing.synced_frames = segment.next_frame
             writing.dirty_since = None
-            self._call(tape._synced, segment.next_frame, now)
+            self._call(tape._synced, segment.next_frame, writing.drained_bytes, now)
         if closing and not tape._queue:
             self._on_head(segment.finish(time.time_ns()), False)
             del self._writing[tape]

@@ -1,0 +1,1 @@
+"""One folder a protocol; they do not know one another."""

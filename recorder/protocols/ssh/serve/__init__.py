@@ -1,0 +1,5 @@
+"""The SSH server and client of the gateway: the only package that imports asyncssh."""
+
+from recorder.protocols.ssh.serve.server import Server, listen, make_key_pair
+
+__all__ = ["Server", "listen", "make_key_pair"]

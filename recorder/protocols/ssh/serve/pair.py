@@ -1,0 +1,276 @@
+"""A channel through the gateway: the agent's leg and the target's, and what may pass between them.
+
+Requests are forwarded as they came, one by one, and answered with the target's own answer. Whatever the gateway does
+not know how to record is refused, and the refusal recorded.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from asyncssh.packet import PacketDecodeError, SSHPacket
+
+from recorder.model import Effect, Operation
+from recorder.protocol import Direction, Gate
+from recorder.protocols.ssh.serve.channel import Data, Eof, Item, Leg, Reply, Request
+from recorder.protocols.ssh.serve.transport import Transport
+
+# Requests that change nothing a reviewer would ask for, passed on and noted by name.
+_PASSED = frozenset({"eow@openssh.com", "simple@openssh.com", "xon-xoff", "keepalive@openssh.com"})
+_ASKED = frozenset({"shell", "exec", "subsystem"})
+_FORWARDS = {"x11-req": "x11-forwarding", "auth-agent-req@openssh.com": "agent-forwarding"}
+_ASSERTED = {b"TACHO_RUN": "run", b"TACHO_REQUEST": "request", b"TACHO_FOR": "on_behalf_of"}
+_CLOSE_LIMIT_S = 10.0
+
+Spawn = Callable[[Coroutine[object, object, None]], object]
+
+
+class ChannelPair:
+    """One session channel; `stream` is its number on the tape."""
+
+    def __init__(self, gate: Gate, stream: int, agent: Transport, spawn: Spawn) -> None:
+        self.gate = gate
+        self.stream = stream
+        self.agent = Leg(agent, self)
+        self.target: Leg | None = None
+        self.over = False
+        self._asked_to_open: tuple[int, int, int] | None = None
+        self._unanswered: list[str] = []
+        self._spawn = spawn
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # Opening
+
+    def open(self, remote: int, window: int, packet_size: int, target: Transport) -> None:
+        """Opens the target's leg; the agent's is confirmed, or failed, when the target has answered."""
+        self._asked_to_open = (remote, window, packet_size)
+        self.gate.note("channel", self.stream, type="session")
+        self.target = Leg(target, self)
+        self.target.request_open()
+
+    def opened(self, leg: Leg, failure: tuple[int, str, str] | None) -> None:
+        """The target confirmed or failed the opening (Pair)."""
+        if self._asked_to_open is None or self.agent.remote is not None:
+            return
+        if failure is None:
+            self.agent.accept(*self._asked_to_open)
+            return
+        code, reason, lang = failure
+        self.gate.note("channel-failed", self.stream, code=code, reason=reason)
+        self.agent.connection.send_channel_open_failure(self._asked_to_open[0], code, reason, lang)
+        self.agent.forget()
+        self.over = True
+
+    # Flow
+
+    def _other(self, leg: Leg) -> Leg | None:
+        return self.target if leg is self.agent else self.agent
+
+    def must_wait(self, leg: Leg) -> bool:
+        """Whether the way from `leg` on is blocked (Pair)."""
+        other = self._other(leg)
+        if other is None or other.remote is None:
+            return True
+        return other.backlog or other.connection.congested or not self.gate.clear
+
+    def drained(self, leg: Leg) -> None:
+        """The window of `leg`'s peer opened (Pair)."""
+        other = self._other(leg)
+        if other is not None:
+            other.pump()
+
+    def pump(self) -> None:
+        """Goes on in both directions."""
+        self.agent.pump()
+        if self.target is not None:
+            self.target.pump()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be delivered in either direction."""
+        return self.agent.idle and (self.target is None or self.target.idle)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the channel is over and nothing of it is left to do."""
+        return self.over and self.idle
+
+    def lost(self, leg: Leg) -> None:
+        """The connection under `leg` is gone: its answers will not come (Pair)."""
+        if leg is self.target:
+            self.agent.waiting = False
+        elif self.target is not None:
+            self.target.waiting = False
+
+    def deliver(self, leg: Leg, item: Item) -> None:
+        """Passes one item on, recorded (Pair)."""
+        other = self._other(leg)
+        if other is None:
+            return
+        if isinstance(item, Data):
+            self._data(leg, other, item)
+        elif isinstance(item, Request):
+            if leg is self.agent:
+                self._agent_request(item)
+            else:
+                self._target_request(item)
+        elif isinstance(item, Reply):
+            self._reply(leg, other, item)
+        elif isinstance(item, Eof):
+            self.gate.note("eof", self.stream, side="in" if leg is self.agent else "out")
+            other.send_eof()
+        else:
+            self._close(leg, other)
+
+    def _data(self, leg: Leg, other: Leg, item: Data) -> None:
+        if leg is self.agent:
+            self.gate.cross(Direction.IN, self.stream, item.data, other.send_data)
+        elif item.stderr:
+            self.gate.cross(Direction.ERR, self.stream, item.data, other.send_stderr)
+        else:
+            self.gate.cross(Direction.OUT, self.stream, item.data, other.send_data)
+
+    def _reply(self, leg: Leg, other: Leg, item: Reply) -> None:
+        if leg is self.target and self._unanswered:
+            self.gate.note("answer", self.stream, request=self._unanswered.pop(0), ok=item.ok)
+        other.send_reply(item.ok)
+        other.waiting = False
+        asyncio.get_running_loop().call_soon(other.pump)
+
+    def _close(self, leg: Leg, other: Leg) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if not self.over:
+            self.over = True
+            self.gate.note("close", self.stream, side="in" if leg is self.agent else "out")
+        other.send_close()
+        leg.send_close()
+
+    def closing(self, leg: Leg) -> None:
+        """A Close arrived on `leg` behind items that wait: they get a limited time (Pair)."""
+        if self._deadline is None:
+            self._deadline = asyncio.get_running_loop().call_later(_CLOSE_LIMIT_S, self._give_up, leg)
+
+    def _give_up(self, leg: Leg) -> None:
+        self.gate.note(
+            "discarded", self.stream, bytes=leg.discard(), why="the channel closed before they could be sent"
+        )
+        other = self._other(leg)
+        if other is not None:
+            self._close(leg, other)
+
+    # Requests
+
+    def _agent_request(self, request: Request) -> None:
+        name = request.name
+        try:
+            if name in _ASKED:
+                self._ask(request)
+            elif name in _FORWARDS:
+                self._hold(self._refuse(request, _FORWARDS[name]))
+            elif name in _NOTED:
+                _NOTED[name](self, SSHPacket(request.payload))
+                self._forward(request)
+            elif name in _PASSED:
+                self.gate.note("request", self.stream, request=name, side="in")
+                self._forward(request)
+            else:
+                self._hold(self._refuse(request, "request"))
+        except PacketDecodeError:
+            self.gate.note("refused", self.stream, request=name, why="malformed")
+            if request.want_reply:
+                self.agent.send_reply(False)
+
+    def _ask(self, request: Request) -> None:
+        packet = SSHPacket(request.payload)
+        text = b"" if request.name == "shell" else packet.get_string()
+        packet.check_end()
+        operation = Operation(request.name, text, self.stream)
+        if request.name == "shell":
+            self.gate.note("shell", self.stream)
+        else:
+            for offset in range(0, max(len(text), 1), _PIECE):
+                more = offset + _PIECE < len(text)
+                facts: dict[str, object] = {"more": True} if more else {}
+                key = "command" if request.name == "exec" else "subsystem"
+                self.gate.note(request.name, self.stream, **{key: text[offset : offset + _PIECE]}, **facts)
+        self._hold(self._decide(request, operation))
+
+    def _hold(self, decision: Coroutine[object, object, None]) -> None:
+        self.agent.waiting = True
+        self._spawn(decision)
+
+    async def _decide(self, request: Request, operation: Operation) -> None:
+        verdict = await self.gate.ask(operation, settle=True)
+        self.agent.waiting = False
+        if verdict.effect is Effect.ALLOW:
+            self._forward(request)
+        elif request.want_reply:
+            self.agent.send_reply(False)
+        self.agent.pump()
+
+    async def _refuse(self, request: Request, kind: str) -> None:
+        await self.gate.ask(Operation(kind, request.name.encode(), self.stream), settle=False)
+        if request.want_reply:
+            self.agent.send_reply(False)
+        self.agent.waiting = False
+        self.agent.pump()
+
+    def _forward(self, request: Request) -> None:
+        if self.target is None:
+            return
+        if request.want_reply:
+            self.agent.waiting = True
+            self._unanswered.append(request.name)
+        self.target.send_request(request)
+
+    def _target_request(self, request: Request) -> None:
+        packet = SSHPacket(request.payload)
+        if request.name == "exit-status":
+            self.gate.note("exit", self.stream, status=packet.get_uint32())
+        elif request.name == "exit-signal":
+            signal, core, message = packet.get_string(), packet.get_boolean(), packet.get_string()
+            self.gate.note("exit", self.stream, signal=_text(signal), core=core, message=_text(message))
+        else:
+            self.gate.note("request", self.stream, request=request.name, side="out")
+        if request.want_reply and self.target is not None:
+            self.target.waiting = True
+        self.agent.send_request(request)
+
+    def _note_terminal(self, packet: SSHPacket) -> None:
+        term = packet.get_string()
+        columns, rows, width, height = (packet.get_uint32() for _ in range(4))
+        modes = packet.get_string()
+        self.gate.terminal()
+        size = {"columns": columns, "rows": rows, "width": width, "height": height}
+        self.gate.note("pty", self.stream, term=_text(term), modes=modes, **size)
+
+    def _note_resize(self, packet: SSHPacket) -> None:
+        columns, rows, width, height = (packet.get_uint32() for _ in range(4))
+        self.gate.note("resize", self.stream, columns=columns, rows=rows, width=width, height=height)
+
+    def _note_environment(self, packet: SSHPacket) -> None:
+        name, value = packet.get_string(), packet.get_string()
+        if name in _ASSERTED:
+            self.gate.note("asserted", self.stream, **{_ASSERTED[name]: _text(value)})
+        else:
+            self.gate.note("env", self.stream, variable=_text(name), value=_text(value))
+
+    def _note_signal(self, packet: SSHPacket) -> None:
+        self.gate.note("signal", self.stream, signal=_text(packet.get_string()))
+
+    def _note_break(self, packet: SSHPacket) -> None:
+        self.gate.note("break", self.stream, milliseconds=packet.get_uint32())
+
+
+_PIECE = 24 * 1024  # bytes of a long command in one note
+_NOTED: dict[str, Callable[[ChannelPair, SSHPacket], None]] = {
+    "pty-req": ChannelPair._note_terminal,
+    "window-change": ChannelPair._note_resize,
+    "env": ChannelPair._note_environment,
+    "signal": ChannelPair._note_signal,
+    "break": ChannelPair._note_break,
+}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,153 @@
+"""The one door: decide, record, release. Nothing reaches the other side or the tape of a session except through it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from recorder import identity, policy
+from recorder.format.frame import Kind
+from recorder.format.spool import Tape, TapeError
+from recorder.model import Effect, Operation, Session, State, Verdict
+from recorder.protocol import Broken, Direction
+
+_TERMINAL_LIMIT = 64 * 1024  # bytes of a terminal session forwarded ahead of the disk
+_OVERHEAD = 12  # bytes of a packed frame besides its body
+_FACT = 96
+
+
+class Rows(Protocol):
+    """Where a session's row is kept; both return at once."""
+
+    def put(self, session: Session) -> None:
+        """Keeps the row as it is now."""
+
+    def add_run(self, session: str, run: str) -> None:
+        """Notes that a channel asserted `run`."""
+
+
+class Door:
+    """A session's gate (`recorder.protocol.Gate`): its tape, its row, its counts."""
+
+    def __init__(self, tape: Tape, rows: Rows, session: Session) -> None:
+        self._tape = tape
+        self._rows = rows
+        self._session = session
+        self._verdicts: dict[str, int] = {}
+        self._in = self._out = 0
+        self._broken: Callable[[Broken], None] | None = None
+        tape.on_failure = self._fail
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self._session.id
+
+    @property
+    def clear(self) -> bool:
+        """Whether bytes may cross now."""
+        return self._tape.clear
+
+    def on_clear(self, callback: Callable[[], None]) -> None:
+        """Sets what is called each time the gate becomes clear again."""
+        self._tape.on_clear = callback
+
+    def on_broken(self, callback: Callable[[Broken], None]) -> None:
+        """Sets what is called when the tape cannot be written any more."""
+        self._broken = callback
+        if self._tape.failed is not None:
+            callback(_broken(self._tape.failed))
+
+    def open(self, facts: dict[str, object]) -> None:
+        """Records the open frame and enters the session into the catalogue."""
+        self._append(Kind.OPEN, 0, facts, 512)
+        self._rows.put(self._session)
+
+    def cross(self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None]) -> None:
+        """Records `data` (32 KiB at most), then hands it to `release`."""
+        size = len(data)
+        self._tape.append(direction, stream, data, size + _OVERHEAD)
+        if direction is Direction.IN:
+            self._in += size
+        else:
+            self._out += size
+        release(data)
+
+    def note(self, name: str, stream: int = 0, **facts: object) -> None:
+        """Records a fact that is not bytes; what the agent asserts of itself also goes to the row."""
+        self._append(Kind.NOTE, stream, {"name": name, **facts}, _FACT + _size(facts))
+        if name == "asserted":
+            self._assert({key: str(value) for key, value in facts.items()})
+
+    def _assert(self, facts: dict[str, str]) -> None:
+        who = identity.asserted(self._session.attribution, facts)
+        if who is not self._session.attribution:
+            self._session = replace(self._session, attribution=who)
+            self._rows.put(self._session)
+        if facts.get("run"):
+            self._rows.add_run(self.id, facts["run"])
+
+    async def ask(self, operation: Operation, *, settle: bool) -> Verdict:
+        """The decision on `operation`, recorded; with `settle` on disk before it returns. Broken when it cannot be."""
+        verdict = policy.decide(operation)
+        counted = "allowed" if verdict.effect is Effect.ALLOW else "denied"
+        self._verdicts[counted] = self._verdicts.get(counted, 0) + 1
+        body: dict[str, object] = {
+            "operation": operation.kind,
+            "effect": verdict.effect.value,
+            "rule": verdict.rule,
+        }
+        if verdict.reason:
+            body |= {"reason": verdict.reason, "text": operation.text[:256]}
+        self._append(Kind.VERDICT, operation.stream, body, 2 * _FACT)
+        if settle:
+            await self.settle()
+        return verdict
+
+    async def settle(self) -> None:
+        """Waits until all that was recorded so far is on disk; Broken when that cannot be."""
+        try:
+            await self._tape.barrier()
+        except TapeError as error:
+            raise _broken(error) from None
+
+    def terminal(self) -> None:
+        """A channel of this session is a terminal: at most 64 KiB are forwarded ahead of the disk."""
+        self._tape.limit_unsynced(_TERMINAL_LIMIT)
+
+    async def close(self, reason: str) -> Session:
+        """Ends the tape with a close frame and the row with its totals; returns the row."""
+        totals = {"reason": reason, "bytes_in": self._in, "bytes_out": self._out, "verdicts": self._verdicts}
+        self._append(Kind.CLOSE, 0, totals, 256)
+        state, size = State.CLOSED, 0
+        try:
+            size, _ = await self._tape.close()
+        except TapeError as error:
+            state, reason = State.UNCLOSED, str(error)
+        self._session = replace(
+            self._session,
+            ended=time.time_ns(),
+            state=state,
+            reason=reason,
+            bytes_in=self._in,
+            bytes_out=self._out,
+            verdicts=dict(self._verdicts),
+            size=size,
+        )
+        self._rows.put(self._session)
+        return self._session
+
+    def _append(self, kind: Kind, stream: int, body: object, size: int) -> None:
+        self._tape.append(kind, stream, body, size)
+
+    def _fail(self, error: TapeError) -> None:
+        if self._broken is not None:
+            self._broken(_broken(error))
+
+
+def _broken(error: TapeError) -> Broken:
+    return Broken(f"this session cannot be recorded any more and ends: {error}")
+
+
+def _size(facts: dict[str, object]) -> int:
+    return sum(len(value) for value in facts.values() if isinstance(value, (bytes, str)))
