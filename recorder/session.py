@@ -12,8 +12,6 @@ from recorder.model import Effect, Operation, Session, State, Verdict
 from recorder.protocol import Broken, Direction
 
 _TERMINAL_LIMIT = 64 * 1024  # bytes of a terminal session forwarded ahead of the disk
-_OVERHEAD = 12  # bytes of a packed frame besides its body
-_FACT = 96
 
 
 class Rows(Protocol):
@@ -60,13 +58,13 @@ class Door:
 
     def open(self, facts: dict[str, object]) -> None:
         """Records the open frame and enters the session into the catalogue."""
-        self._append(Kind.OPEN, 0, facts, 512)
+        self._tape.append(Kind.OPEN, 0, facts)
         self._rows.put(self._session)
 
     def cross(self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None]) -> None:
         """Records `data` (32 KiB at most), then hands it to `release`."""
         size = len(data)
-        self._tape.append(direction, stream, data, size + _OVERHEAD)
+        self._tape.append(direction, stream, data)
         if direction is Direction.IN:
             self._in += size
         else:
@@ -75,7 +73,7 @@ class Door:
 
     def note(self, name: str, stream: int = 0, **facts: object) -> None:
         """Records a fact that is not bytes; what the agent asserts of itself also goes to the row."""
-        self._append(Kind.NOTE, stream, {"name": name, **facts}, _FACT + _size(facts))
+        self._tape.append(Kind.NOTE, stream, {"name": name, **facts})
         if name == "asserted":
             self._assert({key: str(value) for key, value in facts.items()})
 
@@ -99,7 +97,7 @@ class Door:
         }
         if verdict.reason:
             body |= {"reason": verdict.reason, "text": operation.text[:256]}
-        self._append(Kind.VERDICT, operation.stream, body, 2 * _FACT)
+        self._tape.append(Kind.VERDICT, operation.stream, body)
         if settle:
             await self.settle()
         return verdict
@@ -118,7 +116,7 @@ class Door:
     async def close(self, reason: str) -> Session:
         """Ends the tape with a close frame and the row with its totals; returns the row."""
         totals = {"reason": reason, "bytes_in": self._in, "bytes_out": self._out, "verdicts": self._verdicts}
-        self._append(Kind.CLOSE, 0, totals, 256)
+        self._tape.append(Kind.CLOSE, 0, totals)
         state, size = State.CLOSED, 0
         try:
             size, _ = await self._tape.close()
@@ -137,9 +135,6 @@ class Door:
         self._rows.put(self._session)
         return self._session
 
-    def _append(self, kind: Kind, stream: int, body: object, size: int) -> None:
-        self._tape.append(kind, stream, body, size)
-
     def _fail(self, error: TapeError) -> None:
         if self._broken is not None:
             self._broken(_broken(error))
@@ -147,7 +142,3 @@ class Door:
 
 def _broken(error: TapeError) -> Broken:
     return Broken(f"this session cannot be recorded any more and ends: {error}")
-
-
-def _size(facts: dict[str, object]) -> int:
-    return sum(len(value) for value in facts.values() if isinstance(value, (bytes, str)))

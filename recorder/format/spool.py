@@ -1,23 +1,30 @@
-"""The writer thread of a worker, and each session's handle on it. Only `barrier` waits for the disk."""
+"""A worker's tapes: each session's handle on its own, and the process (the scribe) that writes them all.
+
+The scribe is a process because compression and hashing in a thread of this one took turns with the event loop at the
+interpreter's lock: measured, a third of the throughput. Callers never wait for the disk except in `barrier`.
+"""
 
 import asyncio
-import threading
+import os
+import socket
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import zstandard
+import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recorder.format import layout, store
-from recorder.format.writer import Entry, Segment
+from recorder.format import ring
 from recorder.model import Head
 
-_WAKE_BYTES = 256 * 1024  # appended bytes that wake the thread before its next tick
-_QUEUE_BYTES = 4 * 1024 * 1024  # appended but unwritten bytes at which a session must wait
+_ANNOUNCE_BYTES = 128 * 1024  # put in the ring and not yet announced
+_ANNOUNCE_S = 0.04
+_CROWDED = 4 * 1024 * 1024  # bytes in the ring at which sessions must wait
 _UNSYNCED_US = 200_000  # forwarded but unsynced time at which a session must wait (250 ms promised)
-_TICK_S = layout.FLUSH_US / 2e6
+_STOP_LIMIT_S = 30
 
 
 class TapeError(OSError):
@@ -27,10 +34,10 @@ class TapeError(OSError):
 class Tape:
     """A session's handle on its tape. `append` returns at once; `clear` says whether the session may go on forwarding.
 
-    Everything but what is marked so runs in the event loop's thread.
+    All of it runs in the event loop's thread.
     """
 
-    def __init__(self, spool: "Spool", session: str, wall_ns: int) -> None:
+    def __init__(self, spool: "Spool", number: int, session: str, wall_ns: int) -> None:
         self.session = session
         self.start = wall_ns
         self.clear = True
@@ -38,34 +45,39 @@ class Tape:
         self.on_clear: Callable[[], None] = _nothing
         self.on_failure: Callable[[TapeError], None] = _ignore
         self._spool = spool
+        self._number = number
         self._origin = time.monotonic_ns()
-        self._queue: deque[Entry] = deque()  # appended here, popped by the writer thread
-        self._appended = 0
-        self._written = 0  # by the writer thread
         self._frames = 0
+        self._appended = self._synced = 0  # bytes
+        self._limit: int | None = None
         self._unsynced_since: int | None = None
         self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self._urgent = 0  # frames that a barrier waits for
-        self._synced_bytes = 0
-        self._limit: int | None = None
+        self._urgent = 0  # frames that were asked to be synced at once
         self._closing: asyncio.Future[tuple[int, int]] | None = None
 
     def now(self) -> int:
         """µs since the session's start, by the monotonic clock."""
         return (time.monotonic_ns() - self._origin) // 1000
 
-    def append(self, kind: int, stream: int, body: object, size: int = 64, remaining: int = 0) -> None:
-        """Queues a frame; `size` its approximate packed length in bytes. `clear` turns False when too much waits."""
+    def append(self, kind: int, stream: int, body: object, remaining: int = 0) -> None:
+        """Records a frame. `clear` turns False when too much waits for the disk.
+
+        `remaining`: bytes left after it of the message that its stream's side has begun. Bodies that are bytes are
+        32 KiB at most.
+        """
+        if self.failed is not None:
+            return
         t = self.now()
-        self._queue.append(Entry(t, kind, stream, body, remaining))
+        if isinstance(body, bytes):
+            data = body
+        else:
+            data = bytes(msgpack.packb(body, unicode_errors="surrogateescape"))
+            kind |= ring.PACKED
         self._frames += 1
-        before = self._appended
-        self._appended += size
+        self._appended += len(data)
+        self._spool.put(t, self._number, kind, stream, remaining, data)
         if self._unsynced_since is None:
             self._unsynced_since = t
-            self._spool.wake()
-        elif self._appended // _WAKE_BYTES != before // _WAKE_BYTES:
-            self._spool.wake()
         if self._congested(t):
             self.clear = False
 
@@ -74,13 +86,18 @@ class Tape:
         self._limit = size
 
     def _congested(self, t: int) -> bool:
-        waiting = self._appended - self._written > _QUEUE_BYTES
-        if self._limit is not None and self._appended - self._synced_bytes > self._limit // 2:
-            # Half of the limit, because one more body of 32 KiB may already be on its way through the door.
+        # Half of the limit, because one more body of 32 KiB may already be on its way through the door.
+        if self._limit is not None and self._appended - self._synced > self._limit // 2:
+            self._hurry(t)
+            return True
+        late = self._unsynced_since is not None and t - self._unsynced_since > _UNSYNCED_US
+        return late or self._spool.crowded
+
+    def _hurry(self, t: int) -> None:
+        if self._urgent < self._frames:
             self._urgent = self._frames
-            self._spool.wake()
-            waiting = True
-        return waiting or (self._unsynced_since is not None and t - self._unsynced_since > _UNSYNCED_US)
+            self._spool.put(t, self._number, ring.URGENT, 0, 0, b"")
+            self._spool.announce()
 
     def barrier(self) -> asyncio.Future[None]:
         """A future that is done once all appended so far is on disk; it fails with TapeError when that cannot be."""
@@ -91,40 +108,47 @@ class Tape:
             future.set_result(None)
         else:
             self._waiters.append((self._frames, future))
-            self._urgent = self._frames
-            self._spool.wake()
+            self._hurry(self.now())
         return future
 
     def close(self) -> asyncio.Future[tuple[int, int]]:
         """Ends the tape after what was appended; the future gives its stored size and its number of frames."""
         if self._closing is None:
             self._closing = self._spool.loop.create_future()
-            self._spool.wake()
             if self.failed is not None:
                 self._closing.set_exception(self.failed)
+            else:
+                self._spool.put(self.now(), self._number, ring.CLOSE_TAPE, 0, 0, b"")
+                self._spool.announce()
         return self._closing
 
-    def _synced(self, frames: int, size: int, drained_at: int) -> None:
-        """Told by the writer thread: the first `frames` frames are on disk; later ones came after `drained_at` µs."""
-        self._synced_bytes = size
+    # What the scribe reports
+
+    def synced(self, frames: int, size: int, drained_at: int) -> None:
+        """The first `frames` frames, `size` bytes of bodies, are on disk; later ones came after `drained_at` µs."""
+        self._synced = size
         while self._waiters and self._waiters[0][0] <= frames:
             _, future = self._waiters.popleft()
             if not future.done():
                 future.set_result(None)
         self._unsynced_since = None if frames == self._frames else drained_at
-        self._relieved()
+        self.relieved()
 
-    def _relieved(self) -> None:
-        """Told by the writer thread whenever it made room for a session that waits."""
+    def relieved(self) -> None:
+        """There is room again, somewhere: goes on when it is here."""
         if not self.clear and self.failed is None and not self._congested(self.now()):
             self.clear = True
             self.on_clear()
 
-    def _closed(self, size: int, frames: int) -> None:
+    def closed(self, size: int, frames: int) -> None:
+        """The tape is complete and on disk."""
         if self._closing is not None and not self._closing.done():
             self._closing.set_result((size, frames))
 
-    def _fail(self, error: TapeError) -> None:
+    def fail(self, error: TapeError) -> None:
+        """The tape cannot be written any more."""
+        if self.failed is not None:
+            return
         self.failed = error
         self.clear = False
         for _, future in self._waiters:
@@ -137,7 +161,7 @@ class Tape:
 
 
 class Spool:
-    """The one writer thread of a worker: packs, compresses, appends and syncs for all its sessions."""
+    """The tapes of a worker and its scribe. Made and used in the event loop's thread; `stop` may be called anywhere."""
 
     def __init__(
         self,
@@ -146,146 +170,150 @@ class Spool:
         loop: asyncio.AbstractEventLoop,
         on_head: Callable[[Head, bool], None] | None = None,
     ) -> None:
-        """`on_head(head, running)` is called in the writer thread for every checkpoint and running head."""
+        """Starts the scribe. `on_head(head, running)` is called for every checkpoint and running head."""
         self.loop = loop
-        self._tapes = tapes
-        self._gateway = gateway
+        self.failed: TapeError | None = None
         self._on_head = on_head or _drop_head
-        self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=False)
-        self._writing: dict[Tape, _Writing] = {}
-        self._new: deque[Tape] = deque()
-        self._event = threading.Event()
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="tape-writer", daemon=True)
-        self._thread.start()
+        self._tapes: dict[int, Tape] = {}
+        self._next = 0
+        self._overflow: deque[tuple[int, int, int, int, int, bytes]] = deque()
+        self._announced = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._reports = msgpack.Unpacker()
+        memory = os.memfd_create("tachograph-ring")
+        os.ftruncate(memory, ring.CAPACITY)
+        self._ring = ring.Ring(memory)
+        self._link, theirs = socket.socketpair()
+        self._scribe = _start(memory, theirs)
+        os.close(memory)
+        theirs.close()
+        name, key = gateway
+        greeting = msgpack.packb([str(tapes), name, key.private_bytes_raw()])
+        self._link.sendall(len(greeting).to_bytes(4, "little") + greeting)
+        self._link.setblocking(False)
+        loop.add_reader(self._link, self._report)
 
     def open(self, session: str, wall_ns: int) -> Tape:
-        """A new tape for `session`; its file is created by the writer thread with the first frame."""
-        tape = Tape(self, session, wall_ns)
-        self._new.append(tape)
+        """A new tape for `session`, which began at `wall_ns` (UNIX ns). TapeError when there is no scribe any more."""
+        if self.failed is not None:
+            raise self.failed
+        self._next += 1
+        tape = Tape(self, self._next, session, wall_ns)
+        self._tapes[self._next] = tape
+        self.put(0, self._next, ring.OPEN_TAPE, 0, 0, bytes(msgpack.packb([session, wall_ns])))
         return tape
 
-    def wake(self) -> None:
-        """Asks the writer thread for a round now (any thread)."""
-        if not self._event.is_set():
-            self._event.set()
+    @property
+    def crowded(self) -> bool:
+        """Whether so much waits for the scribe that sessions must."""
+        return self._ring.outstanding > _CROWDED or bool(self._overflow)
+
+    def put(self, t: int, tape: int, kind: int, stream: int, remaining: int, body: bytes) -> None:
+        """Copies an entry into the ring; it is announced soon, at once when much has gathered."""
+        if self._overflow or not self._ring.put(t, tape, kind, stream, remaining, body):
+            self._overflow.append((t, tape, kind, stream, remaining, body))
+        elif self._ring.written - self._announced >= _ANNOUNCE_BYTES:
+            self.announce()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(_ANNOUNCE_S, self.announce)
+
+    def announce(self) -> None:
+        """Tells the scribe how far the ring is written."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._announced == self._ring.written or self.failed is not None:
+            return
+        self._announced = self._ring.written
+        try:
+            self._link.send(self._announced.to_bytes(8, "little"))
+        except BlockingIOError:
+            # It has thousands of announcements to read, and the next one says more than this one.
+            self._timer = self.loop.call_later(_ANNOUNCE_S, self.announce)
+        except OSError:
+            self._scribe_died()
 
     def stop(self) -> None:
-        """Ends the thread once every tape that was asked to close is closed; waits for it (30 s at most)."""
-        self._stopping = True
-        self.wake()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while True:
-            while self._new:
-                tape = self._new.popleft()
-                self._writing[tape] = _Writing(tape)
-            idle = True
-            for writing in list(self._writing.values()):
-                if self._round(writing):
-                    idle = False
-            if self._stopping and not self._new and all(w.tape._closing is None for w in self._writing.values()):
-                return
-            self._event.wait(1.0 if idle else _TICK_S)
-            self._event.clear()
-
-    def _round(self, writing: "_Writing") -> bool:
-        """One turn for one tape; True while it has something that becomes due."""
+        """Lets the scribe finish what it was given and ends it; waits for it (30 s at most)."""
+        if self.loop.is_running() and asyncio._get_running_loop() is not self.loop:
+            self.loop.call_soon_threadsafe(self._part)
+        else:
+            self._part()
         try:
-            return self._turn(writing)
-        except OSError as error:
-            where = error.filename or self._tapes
-            failure = TapeError(
-                f"cannot write the tape in {where}: {error.strerror}; make room or mend the folder's rights"
-            )
-            self._writing.pop(writing.tape, None)
-            if writing.segment is not None:
-                writing.segment.abandon()
-            self._call(writing.tape._fail, failure)
-            return False
+            self._scribe.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._scribe.kill()
+            self._scribe.wait()
 
-    def _turn(self, writing: "_Writing") -> bool:
-        tape = writing.tape
-        now = tape.now()
-        closing = tape._closing is not None
-        entries = writing.drain()
-        if entries:
-            for head in (writing.segment or self._create(writing)).append(entries, time.time_ns()):
-                self._on_head(head, False)
-            tape._written = writing.drained_bytes
-            if not tape.clear:
-                self._call(tape._relieved)
-            writing.dirty_since = now if writing.dirty_since is None else writing.dirty_since
-        if writing.segment is None and not closing:
-            return False
-        segment = writing.segment or self._create(writing)
-        urgent = tape._urgent > writing.synced_frames
-        if writing.dirty_since is not None and (urgent or closing or now - writing.dirty_since >= layout.FLUSH_US):
-            segment.flush()
-            segment.sync()
-            writing.synced_frames = segment.next_frame
-            writing.dirty_since = None
-            self._call(tape._synced, segment.next_frame, writing.drained_bytes, now)
-        if closing and not tape._queue:
-            self._on_head(segment.finish(time.time_ns()), False)
-            del self._writing[tape]
-            self._call(tape._closed, segment.size, segment.next_frame)
-            return False
-        self._heads(writing, segment, now)
-        return writing.dirty_since is not None or bool(tape._queue) or segment.chunk_open_since is not None
+    def _part(self) -> None:
+        if not self.loop.is_closed():
+            self.announce()
+            self.loop.remove_reader(self._link)
+        self._link.close()
+        self.failed = self.failed or TapeError("the gateway is stopping")
 
-    def _heads(self, writing: "_Writing", segment: Segment, now: int) -> None:
-        """What time alone makes due: the end of a chunk, an idle checkpoint, the running head."""
-        since = segment.chunk_open_since
-        if since is not None and now - since >= layout.CHUNK_US:
-            self._on_head(segment.end_chunk(time.time_ns()), False)
-            segment.sync()
-            writing.last_head = now
-        elif since is None and now - writing.last_head >= layout.IDLE_CHECKPOINT_US:
-            self._on_head(segment.checkpoint(time.time_ns()), False)
-            writing.last_head = now
-        elif since is not None and now - writing.last_running >= layout.HEAD_US:
-            head = segment.running_head(time.time_ns())
-            if head is not None:
-                self._on_head(head, True)
-            writing.last_running = now
-
-    def _create(self, writing: "_Writing") -> Segment:
-        tape = writing.tape
-        path = store.create_segment(self._tapes, tape.session, 0)
-        writing.segment = Segment(path, tape.session, tape.start, self._gateway, self._compressor)
-        folder = path.parent
-        while folder != self._tapes:
-            store.sync_folder(folder)
-            folder = folder.parent
-        store.sync_folder(self._tapes)
-        return writing.segment
-
-    def _call(self, callback: Callable[..., None], *arguments: object) -> None:
+    def _report(self) -> None:
         try:
-            self.loop.call_soon_threadsafe(callback, *arguments)
-        except RuntimeError:
-            # The loop is closed: nobody is left to be told, and what was appended is on disk.
+            data = self._link.recv(1 << 16)
+        except BlockingIOError:
             return
+        except OSError:
+            data = b""
+        if not data:
+            self._scribe_died()
+            return
+        self._reports.feed(data)
+        for name, number, *facts in self._reports:
+            if name == "read":
+                self._made_room(number)
+            elif name == "head":
+                self._on_head(Head(*facts), bool(number))
+            elif number in self._tapes:
+                self._tell(name, number, facts)
+
+    def _tell(self, name: str, number: int, facts: list[int]) -> None:
+        tape = self._tapes[number]
+        if name == "synced":
+            tape.synced(*facts)
+        elif name == "closed":
+            del self._tapes[number]
+            tape.closed(*facts)
+        elif name == "failed":
+            del self._tapes[number]
+            tape.fail(TapeError(facts[0]))
+
+    def _made_room(self, position: int) -> None:
+        self._ring.freed(position)
+        while self._overflow and self._ring.put(*self._overflow[0]):
+            self._overflow.popleft()
+        if self._ring.written != self._announced:
+            self.announce()
+        if not self.crowded:
+            for tape in list(self._tapes.values()):
+                tape.relieved()
+
+    def _scribe_died(self) -> None:
+        self.loop.remove_reader(self._link)
+        self.failed = TapeError("the process that writes the tapes has ended; restart the gateway")
+        for tape in list(self._tapes.values()):
+            tape.fail(self.failed)
+        self._tapes.clear()
 
 
-class _Writing:
-    """What the writer thread knows of one tape."""
+def _start(memory: int, link: socket.socket) -> "subprocess.Popen[bytes]":
+    package = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-m", "recorder.format.scribe", str(memory), str(link.fileno())],
+        pass_fds=(memory, link.fileno()),
+        stdin=subprocess.DEVNULL,
+        process_group=0,  # Ctrl-C ends the gateway; the scribe ends when the gateway has let go of it
+        env=os.environ | _ENVIRONMENT | {"PYTHONPATH": path},
+    )
 
-    def __init__(self, tape: Tape) -> None:
-        self.tape = tape
-        self.segment: Segment | None = None
-        self.dirty_since: int | None = None
-        self.drained_bytes = 0
-        self.synced_frames = 0
-        self.last_head = 0
-        self.last_running = 0
 
-    def drain(self) -> list[Entry]:
-        self.drained_bytes = self.tape._appended
-        pop = self.tape._queue.popleft
-        return [pop() for _ in range(len(self.tape._queue))]
+# glibc gives buffers of a chunk's size back to the kernel and takes them again page by page unless told otherwise.
+_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(256 << 20)}
 
 
 def _nothing() -> None:

@@ -19,12 +19,23 @@ from recorder.format.seal import Header, Previous, Seal, frame_leaf, pack_header
 from recorder.model import Head
 
 _LEVEL = 1
+_DROP_BYTES = 4 * 1024 * 1024
+_BIN8 = 0xFF  # msgpack: the longest `bin 8`
 _SEED = 16  # bytes of a chunk's seed
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
 
 
+class Packed(bytes):
+    """A body that is msgpack already."""
+
+    __slots__ = ()
+
+
 class Entry(NamedTuple):
-    """A frame to be written; `remaining` is what is left after it of its stream's and side's current message."""
+    """A frame to be written; `remaining` is what is left after it of its stream's and side's current message.
+
+    `body` is bytes, Packed, or what msgpack can carry.
+    """
 
     t: int
     kind: int
@@ -54,6 +65,7 @@ class Segment:
         self.number = number
         self.next_frame = first_frame
         self.size = 0
+        self._dropped = 0  # how far the page cache was given back
         self._key = Ed25519PrivateKey.generate()
         self._origin = layout.origin(session, number)
         self._compressor = compressor
@@ -91,7 +103,17 @@ class Segment:
         for entry in entries:
             if chunk is None:
                 chunk = self._begin(entry.t)
-            packed = pack(entry[:4])
+            body = entry.body
+            if type(body) is bytes:
+                size = len(body)
+                if size > layout.BODY_LIMIT:
+                    raise ValueError(f"a body of {size} bytes, {layout.BODY_LIMIT} at most")
+                start = b"\xc5" + size.to_bytes(2, "big") if size > _BIN8 else bytes((0xC4, size))
+                packed = b"".join((b"\x94", pack(entry[:3])[1:], start, body))
+            elif isinstance(body, Packed):
+                packed = b"".join((b"\x94", pack(entry[:3])[1:], body))
+            else:
+                packed = pack(entry[:4])
             chunk.add(self.next_frame, entry.t, packed)
             self.next_frame += 1
             if entry.kind in (1, 2):
@@ -155,6 +177,10 @@ class Segment:
     def sync(self) -> None:
         """Makes what was flushed durable."""
         os.fdatasync(self._fd)
+        if self.size - self._dropped >= _DROP_BYTES:
+            # Bulk data would push everything else out of the page cache, and each fresh page costs more than the write.
+            os.posix_fadvise(self._fd, self._dropped, self.size - self._dropped, os.POSIX_FADV_DONTNEED)
+            self._dropped = self.size
 
     def finish(self, now: int) -> Head:
         """Ends the open chunk, appends INDEX and footer, syncs and closes the file; returns the last head."""

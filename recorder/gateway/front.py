@@ -9,7 +9,7 @@ import time
 from recorder import __version__, identity, policy
 from recorder.config import Config
 from recorder.format import store
-from recorder.format.spool import Spool
+from recorder.format.spool import Spool, TapeError
 from recorder.gateway.clerk import Clerk
 from recorder.gateway.secrets import SecretError, Secrets
 from recorder.model import Agent, Session
@@ -60,7 +60,11 @@ class GatewayFront:
         now = time.time_ns()
         who = identity.by_key(knock.agent, knock.credential, knock.client, store.new_session_id(now))
         session = Session(store.new_session_id(now), target.protocol, who, target.name, login, now)
-        door = Door(self._spool.open(session.id, now), self._clerk, session)
+        try:
+            tape = self._spool.open(session.id, now)
+        except TapeError as error:
+            raise Refused(f"the gateway cannot record: {error}") from None
+        door = Door(tape, self._clerk, session)
         door.open(
             {
                 "agent": who.agent,

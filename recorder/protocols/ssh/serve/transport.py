@@ -5,10 +5,11 @@ with each packet, and formats a log line that nobody reads. Once AES-GCM (RFC 56
 is under way, channel data takes the short way here; every other packet takes asyncssh's own.
 """
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from asyncssh.constants import DISC_BY_APPLICATION, MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_KEX_LAST
 from asyncssh.encryption import Encryption, GCMEncryption
@@ -26,6 +27,7 @@ _BLOCK = 16
 _LENGTH = 4
 _LEAST = _LENGTH + _BLOCK + _TAG
 _LINGER_S = 2.0
+_BUFFERED = 256 * 1024  # bytes the loop may gather for one writev before it counts the connection as congested
 _COUNTER = 0xFFFFFFFFFFFFFFFF
 
 
@@ -39,22 +41,19 @@ class DataReceiver(Protocol):
 class _Aead:
     """AES-GCM of one direction with its key schedule kept; the invocation counter stays in asyncssh's own object."""
 
-    __slots__ = ("_cipher", "_shim", "encryption")
+    __slots__ = ("_shim", "decrypt", "encrypt", "encryption")
 
     def __init__(self, encryption: GCMEncryption) -> None:
         self.encryption = encryption
         self._shim = encryption._cipher
-        self._cipher = AESGCM(self._shim._key)
+        cipher = AESGCM(self._shim._key)
+        self.encrypt = cipher.encrypt
+        self.decrypt = cipher.decrypt
 
-    def seal(self, header: bytes, packet: bytes) -> bytes:
-        """Ciphertext and tag of `packet`; counts the invocation."""
-        sealed = self._cipher.encrypt(self._shim._iv, packet, header)
-        self.advance()
-        return sealed
-
-    def opened(self, header: memoryview, sealed: memoryview) -> bytes:
-        """The plain packet, without counting: the caller counts when it keeps the packet. InvalidTag when forged."""
-        return self._cipher.decrypt(self._shim._iv, sealed, header)
+    @property
+    def iv(self) -> bytes:
+        """The nonce of the next invocation."""
+        return self._shim._iv
 
     def advance(self) -> None:
         """Counts one invocation (RFC 5647 section 7.1)."""
@@ -69,6 +68,12 @@ class Transport(Base):
     _receiving: _Aead | None = None
     _sending: _Aead | None = None
     congested = False
+    _padding = os.urandom(2 * _BLOCK)  # under an AEAD its content protects nothing: drawn once, not for each packet
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A connection is there (asyncio.Protocol)."""
+        super().connection_made(transport)
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=_BUFFERED)
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Takes what the socket read (asyncio.Protocol)."""
@@ -117,7 +122,7 @@ class Transport(Base):
     def _data_packet(self, aead: _Aead, header: memoryview, sealed: memoryview) -> bool:
         """Delivers a packet of channel data; False (and nothing counted) for any other, which asyncssh then reads."""
         try:
-            packet = aead.opened(header, sealed)
+            packet = aead.decrypt(aead.iv, sealed, header)
         except InvalidTag:
             return False
         if len(packet) < 10 or packet[1] != MSG_CHANNEL_DATA:
@@ -149,9 +154,10 @@ class Transport(Base):
             padding += _BLOCK
         length += padding
         header = length.to_bytes(4, "big")
-        packet = b"".join((bytes((padding, pkttype)), *args, os.urandom(padding)))
+        packet = b"".join((bytes((padding, pkttype)), *args, self._padding[:padding]))
         if self._transport is not None:
-            self._transport.writelines((header, aead.seal(header, packet)))
+            self._transport.writelines((header, aead.encrypt(aead.iv, packet, header)))
+        aead.advance()
         self._send_seq = self._send_seq + 1 & 0xFFFFFFFF
         self._rekey_bytes_sent += length
 
