@@ -62,8 +62,16 @@ class Tree:
 
 
 def root_of(leaves: Sequence[bytes]) -> bytes:
-    """The Merkle tree hash of the given leaf hashes."""
-    return Tree(leaves).root()
+    """The Merkle tree hash of the given leaf hashes, level by level; an odd last node rises as it is."""
+    if not leaves:
+        return EMPTY_ROOT
+    level = list(leaves)
+    sha256 = hashlib.sha256
+    while len(level) > 1:
+        odd = level[-1:] if len(level) & 1 else []
+        pairs = zip(level[::2], level[1::2], strict=False)
+        level = [sha256(b"\x01" + left + right).digest() for left, right in pairs] + odd
+    return level[0]
 
 
 @dataclass(frozen=True, slots=True)

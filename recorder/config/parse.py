@@ -107,6 +107,7 @@ class _Parser:
     def __init__(self, text: str, path: Path) -> None:
         self.text = text
         self.path = path
+        self.data = path.parent
 
     def config(self, document: Mapping[str, object]) -> Config:
         for name in document:
@@ -120,12 +121,13 @@ class _Parser:
         gateway.choice("store", ("file",))
         gateway.choice("workers", (1,))
         self._single(document, "record").choice("mode", ("strict",))
+        self.data = self._path(gateway.string("data", "var"))
         targets = self._several(document, "target", self._target)
         agents = self._several(document, "agent", self._agent)
         listeners = self._several(document, "listen", lambda table: self._listener(table, targets))
         return Config(
             path=self.path,
-            data=self._path(gateway.string("data", "var")),
+            data=self.data,
             listeners=listeners,
             targets=targets,
             agents=agents,
@@ -165,7 +167,13 @@ class _Parser:
         if not host_keys and not known_hosts:
             mend = f"run `ssh-keyscan -t ed25519 -p {port} {host}`, compare it on the server, and set host_key"
             raise table.error("name", f"target {name!r} has neither host_key nor known_hosts: {mend}")
-        return Target(name, "ssh", host, port, logins, self._secret(table, "key"), host_keys, known_hosts)
+        return Target(name, "ssh", host, port, logins, self._upstream_key(table), host_keys, known_hosts)
+
+    def _upstream_key(self, table: _Table) -> Secret:
+        """The target's own key, or the one that `tacho init` made for all."""
+        if "key" in table.values:
+            return self._secret(table, "key")
+        return Secret(SecretKind.FILE, (str(self.data / "keys" / "upstream"),))
 
     def _host_keys(self, table: _Table) -> tuple[str, ...]:
         value = table.values.get("host_key")

@@ -17,11 +17,10 @@ address  = "127.0.0.1:2222"
 # Five lines a server. Agents then run:  ssh -p 2222 web1@127.0.0.1
 # [[target]]
 # name     = "web1"
-# protocol = "ssh"
 # address  = "10.0.0.5:22"
-# logins   = ["deploy"]            # accounts an agent may ask for; the first is the default
-# key      = "file:var/keys/upstream"   # the credential upstream; no agent ever sees it
-# host_key = "ssh-ed25519 AAAA..."      # from: ssh-keyscan -t ed25519 10.0.0.5 (compare it on the server)
+# logins   = ["deploy"]              # accounts an agent may ask for; the first is the default
+# host_key = "ssh-ed25519 AAAA..."   # from: ssh-keyscan -t ed25519 10.0.0.5 (compare it on the server)
+# key      = "file:keys/web1"        # optional: a credential of its own upstream (var/keys/upstream when left out)
 
 # An agent is known by its SSH keys, and reaches the targets that it is given.
 # [[agent]]

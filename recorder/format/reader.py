@@ -63,6 +63,7 @@ class SegmentReader:
             self.source.close()
             raise UnreadableTape(f"{path} is not a readable tape: {error}") from None
         self._scanned = self._body
+        self._seen = 0
         self.refresh()
 
     def close(self) -> None:
@@ -92,8 +93,10 @@ class SegmentReader:
 
     def refresh(self) -> None:
         """Finds the chunks that came since; a segment with a footer is read by its INDEX."""
-        if self.index is not None:
+        size = self.source.size()
+        if self.index is not None or size == self._seen:
             return
+        self._seen = size
         if not self.chunks and self._by_footer():
             return
         if self.chunks and not self.chunks[-1].stored:

@@ -127,7 +127,7 @@ class Scribe:
         elif item.kind == ring.CLOSE_TAPE:
             writing.closing = True
         else:
-            body = Packed(item.body) if item.kind & ring.PACKED else bytes(item.body)
+            body = Packed(item.body) if item.kind & ring.PACKED else item.body
             writing.entries.append(Entry(item.t, item.kind & ~ring.PACKED, item.stream, body, item.remaining))
             writing.size += len(item.body)
             writing.last_t = item.t

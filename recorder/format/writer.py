@@ -20,6 +20,8 @@ from recorder.model import Head
 
 _LEVEL = 1
 _DROP_BYTES = 4 * 1024 * 1024
+_PIECES = 512  # of one writev; Linux takes 1,024 at most
+_LARGE = 4096  # bytes of a frame that goes to the compressor by itself rather than joined with others
 _BIN8 = 0xFF  # msgpack: the longest `bin 8`
 _SEED = 16  # bytes of a chunk's seed
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
@@ -34,7 +36,7 @@ class Packed(bytes):
 class Entry(NamedTuple):
     """A frame to be written; `remaining` is what is left after it of its stream's and side's current message.
 
-    `body` is bytes, Packed, or what msgpack can carry.
+    `body` is bytes (or a view of them), Packed, or what msgpack can carry.
     """
 
     t: int
@@ -104,7 +106,7 @@ class Segment:
             if chunk is None:
                 chunk = self._begin(entry.t)
             body = entry.body
-            if type(body) is bytes:
+            if isinstance(body, (bytes, memoryview)) and not isinstance(body, Packed):
                 size = len(body)
                 if size > layout.BODY_LIMIT:
                     raise ValueError(f"a body of {size} bytes, {layout.BODY_LIMIT} at most")
@@ -205,10 +207,14 @@ class Segment:
             self.size += len(data)
 
     def _write(self) -> None:
-        data = memoryview(b"".join(self._unwritten))
-        self._unwritten.clear()
-        while data:
-            data = data[os.write(self._fd, data) :]
+        pieces, self._unwritten = self._unwritten, []
+        while pieces:
+            some = pieces[:_PIECES]
+            written = os.writev(self._fd, some)
+            if written < sum(map(len, some)):
+                pieces = [b"".join(pieces)[written:]]
+            else:
+                del pieces[:_PIECES]
 
 
 class _Chunk:
@@ -224,12 +230,19 @@ class _Chunk:
         self._last_t = t
         self._count = 0
         self._frames = [packed]
-        self._leaves = tree.Tree()
+        self._ready: list[bytes] = []
+        self._waiting = True
+        self._leaves: list[bytes] = []
         self._hash = hashlib.sha256()
         self._stream = compressor.compressobj()
 
     def add(self, number: int, t: int, packed: bytes) -> None:
-        self._frames.append(packed)
+        if len(packed) >= _LARGE:
+            self._ready += self._compress()
+            self._ready.append(self._stream.compress(packed))
+        else:
+            self._frames.append(packed)
+        self._waiting = True
         self._leaves.append(frame_leaf(self._preamble.seed, number, packed))
         self._last_t = t
         self._count += 1
@@ -237,20 +250,25 @@ class _Chunk:
 
     def flush(self) -> bytes:
         """The stored bytes of everything added so far, as whole zstd blocks."""
-        if not self._frames:
+        if not self._waiting:
             return b""
-        return self._store(self._compress() + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
+        self._waiting = False
+        return self._store(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
     def finish(self) -> bytes:
         """The chunk's remaining stored bytes."""
-        return self._store(self._compress() + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH))
+        return self._store(zstandard.COMPRESSOBJ_FLUSH_FINISH)
 
-    def _compress(self) -> bytes:
+    def _compress(self) -> list[bytes]:
+        if not self._frames:
+            return []
         data = b"".join(self._frames)
         self._frames.clear()
-        return self._stream.compress(data)
+        return [self._stream.compress(data)]
 
-    def _store(self, data: bytes) -> bytes:
+    def _store(self, how: int) -> bytes:
+        data = b"".join((*self._ready, *self._compress(), self._stream.flush(how)))
+        self._ready.clear()
         self._hash.update(data)
         self.stored += len(data)
         return data
@@ -270,7 +288,7 @@ class _Chunk:
             self._last_t,
             self.stored,
             self._hash.digest(),
-            self._leaves.root(),
+            tree.root_of(self._leaves),
         )
 
 

@@ -66,6 +66,9 @@ Item = Data | Request | Reply | Eof | Close
 class Pair(Protocol):
     """Where a leg delivers to."""
 
+    def data(self, leg: "Leg", data: bytes) -> None:
+        """Takes bytes that arrived on `leg`, in order and when nothing must wait."""
+
     def deliver(self, leg: "Leg", item: Item) -> None:
         """Takes the next item that arrived on `leg`."""
 
@@ -101,6 +104,7 @@ class Leg(SSHPacketHandler):
         self._consumed = 0
         self._send_window = 0
         self._packet_size = 0
+        self._remote = b""
 
     # Opening
 
@@ -127,6 +131,7 @@ class Leg(SSHPacketHandler):
 
     def _open(self, remote: int, window: int, packet_size: int) -> None:
         self.remote = remote
+        self._remote = UInt32(remote)
         self._send_window = window
         self._packet_size = min(packet_size, PACKET)
 
@@ -145,7 +150,15 @@ class Leg(SSHPacketHandler):
 
     def receive(self, data: bytes) -> None:
         """Data from the short way of the transport."""
-        self._arrived(Data(data, stderr=False))
+        if self._inbound or self.waiting or self.pair.must_wait(self):
+            self._arrived(Data(data, stderr=False))
+            return
+        size = len(data)
+        if size > self._receive_window:
+            raise ProtocolError("Window exceeded")
+        self._receive_window -= size
+        self._consume(size)
+        self.pair.data(self, data)
 
     def _arrived(self, item: Item) -> None:
         if isinstance(item, Data):
@@ -183,7 +196,12 @@ class Leg(SSHPacketHandler):
 
     def send_data(self, data: bytes) -> None:
         """Sends bytes, or queues them until the peer's window allows."""
-        self._transmit(Data(data, stderr=False))
+        size = len(data)
+        if self._outbound or size > self._send_window or size > self._packet_size or self.close_sent:
+            self._transmit(Data(data, stderr=False))
+            return
+        self._send_window -= size
+        self.connection.send_channel_data(self._remote, data)
 
     def send_stderr(self, data: bytes) -> None:
         """Sends bytes as extended data of type stderr."""

@@ -67,7 +67,7 @@ class ChannelPair:
 
     def must_wait(self, leg: Leg) -> bool:
         """Whether the way from `leg` on is blocked (Pair)."""
-        other = self._other(leg)
+        other = self.target if leg is self.agent else self.agent
         if other is None or other.remote is None:
             return True
         return other.backlog or other.connection.congested or not self.gate.clear
@@ -101,13 +101,23 @@ class ChannelPair:
         elif self.target is not None:
             self.target.waiting = False
 
+    def data(self, leg: Leg, data: bytes) -> None:
+        """Passes bytes on, recorded (Pair)."""
+        if leg is not self.agent:
+            self.gate.cross(Direction.OUT, self.stream, data, self.agent.send_data)
+        elif self.target is not None:
+            self.gate.cross(Direction.IN, self.stream, data, self.target.send_data)
+
     def deliver(self, leg: Leg, item: Item) -> None:
         """Passes one item on, recorded (Pair)."""
         other = self._other(leg)
         if other is None:
             return
         if isinstance(item, Data):
-            self._data(leg, other, item)
+            if item.stderr and leg is self.target:
+                self.gate.cross(Direction.ERR, self.stream, item.data, other.send_stderr)
+            else:
+                self.data(leg, item.data)
         elif isinstance(item, Request):
             if leg is self.agent:
                 self._agent_request(item)
@@ -120,14 +130,6 @@ class ChannelPair:
             other.send_eof()
         else:
             self._close(leg, other)
-
-    def _data(self, leg: Leg, other: Leg, item: Data) -> None:
-        if leg is self.agent:
-            self.gate.cross(Direction.IN, self.stream, item.data, other.send_data)
-        elif item.stderr:
-            self.gate.cross(Direction.ERR, self.stream, item.data, other.send_stderr)
-        else:
-            self.gate.cross(Direction.OUT, self.stream, item.data, other.send_data)
 
     def _reply(self, leg: Leg, other: Leg, item: Reply) -> None:
         if leg is self.target and self._unanswered:

@@ -25,7 +25,6 @@ else:
 _TAG = 16
 _BLOCK = 16
 _LENGTH = 4
-_LEAST = _LENGTH + _BLOCK + _TAG
 _LINGER_S = 2.0
 _BUFFERED = 256 * 1024  # bytes the loop may gather for one writev before it counts the connection as congested
 _COUNTER = 0xFFFFFFFFFFFFFFFF
@@ -67,6 +66,7 @@ class Transport(Base):
 
     _receiving: _Aead | None = None
     _sending: _Aead | None = None
+    _held = b""  # the beginning of a packet that the last read broke off
     congested = False
     _padding = os.urandom(2 * _BLOCK)  # under an AEAD its content protects nothing: drawn once, not for each packet
 
@@ -79,38 +79,53 @@ class Transport(Base):
         """Takes what the socket read (asyncio.Protocol)."""
         if self._transport is None:
             return  # closing: what still comes is read only so that the peer hears our last words
-        if self._inpbuf:
-            data = self._inpbuf + data
-            self._inpbuf = b""
+        self._reset_keepalive_timer()
         try:
-            self._packets(data)
+            start = self._complete(data) if self._held else 0
+            if start < len(data):
+                self._packets(data, start)
         except DisconnectError as error:
             self._send_disconnect(error.code, error.reason, error.lang)
             self._force_close(error)
 
-    def _packets(self, data: bytes) -> None:
+    def _complete(self, data: bytes) -> int:
+        """Completes the packet that the last read broke off; how many bytes of `data` that took."""
+        held, need = self._held, _LENGTH - len(self._held)
+        if need <= 0:
+            need = self._whole(held, 0) - len(held)
+        elif len(data) >= need:
+            need = self._whole(held + data[:need], 0) - len(held)
+        if need > len(data):
+            self._held = held + data
+            return len(data)
+        self._held = b""
+        self._packets(held + data[:need], 0)
+        return need
+
+    def _whole(self, data: bytes | memoryview, position: int) -> int:
+        length = int.from_bytes(data[position : position + _LENGTH], "big")
+        if length > self._max_recv_pktlen:
+            raise ProtocolError("Max packet size exceeded")
+        return _LENGTH + length + _TAG
+
+    def _packets(self, data: bytes, position: int) -> None:
         view = memoryview(data)
-        position, end = 0, len(data)
-        self._reset_keepalive_timer()
+        end = len(data)
+        aead = self._short_way_in()
         while position < end:
-            aead = self._short_way_in()
             if aead is None:
                 self._long_way(data[position:])
                 return
-            if end - position < _LEAST:
-                break
-            length = int.from_bytes(view[position : position + _LENGTH], "big")
-            if length > self._max_recv_pktlen:
-                raise ProtocolError("Max packet size exceeded")
-            after = position + _LENGTH + length + _TAG
+            after = position + self._whole(view, position) if end - position >= _LENGTH else end + 1
             if after > end:
-                break
+                self._held = data[position:]
+                return
             if not self._data_packet(aead, view[position : position + _LENGTH], view[position + _LENGTH : after]):
                 self._long_way(data[position:after])
-            position = after
+                aead = self._short_way_in()
             if self._transport is None:
                 return
-        self._inpbuf += data[position:]
+            position = after
 
     def _short_way_in(self) -> _Aead | None:
         encryption = self._recv_encryption
@@ -147,8 +162,20 @@ class Transport(Base):
         aead = self._short_way_out(pkttype)
         if aead is None:
             super().send_packet(pkttype, *args)
-            return
-        length = 2 + sum(map(len, args))
+        else:
+            self._seal(aead, pkttype, args, sum(map(len, args)))
+
+    def send_channel_data(self, remote: bytes, data: bytes) -> None:
+        """Sends SSH_MSG_CHANNEL_DATA to the peer's channel `remote` (4 bytes)."""
+        aead = self._short_way_out(MSG_CHANNEL_DATA)
+        size = len(data)
+        if aead is None:
+            super().send_packet(MSG_CHANNEL_DATA, remote, size.to_bytes(4, "big"), data)
+        else:
+            self._seal(aead, MSG_CHANNEL_DATA, (remote, size.to_bytes(4, "big"), data), 8 + size)
+
+    def _seal(self, aead: _Aead, pkttype: int, args: tuple[bytes, ...], size: int) -> None:
+        length = 2 + size
         padding = -length % _BLOCK
         if padding < 4:
             padding += _BLOCK
