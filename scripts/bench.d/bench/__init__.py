@@ -1,1 +1,1 @@
-"""The benchmarks: each a ratio to the direct connection in the same run. They check nothing; they fail when they cannot run."""
+"""The benchmarks, each beside the direct connection in the same run. They fail only when they cannot run."""

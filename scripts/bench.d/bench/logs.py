@@ -43,7 +43,10 @@ def _message(chance: random.Random) -> tuple[str, str]:
         return "INFO", f"web: {chance.choice(_METHODS)} {route} \x1b[{colour}m{status}\x1b[0m {millis} ms"
     if kind < 0.85:
         table = chance.choice(_TABLES)
-        return "DEBUG", f"db: SELECT * FROM {table} WHERE id = {chance.randrange(100_000)} ({chance.randrange(1, 90)} rows)"
+        return (
+            "DEBUG",
+            f"db: SELECT * FROM {table} WHERE id = {chance.randrange(100_000)} ({chance.randrange(1, 90)} rows)",
+        )
     if kind < 0.97:
         return "WARN", f"worker-{chance.randrange(8)}: {chance.choice(_WARNINGS)}"
     return "ERROR", f"web: unhandled exception in request {chance.getrandbits(32):08x}: connection reset by peer"

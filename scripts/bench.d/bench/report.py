@@ -53,7 +53,9 @@ def table(lines: Sequence[Line]) -> str:
     head = ("benchmark", "case", "direct", "ours", "unit", "ratio", "spread", "reach", "gateway CPU")
     rows = [head, *(_row(line) for line in lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _row(line: Line) -> tuple[str, ...]:

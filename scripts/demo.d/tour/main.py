@@ -31,8 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     try:
         review = asyncio.run(_record(folder, embedded=options.embedded))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         if options.plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            review.print(folder / "exports" if kept else Path(tempfile.mkdtemp(prefix="tachograph-demo-exports-")))
+            review.print()
+            review.export(folder / "exports" if kept else Path(tempfile.mkdtemp(prefix="tachograph-demo-exports-")))
         else:
             review.play()
         if kept:

@@ -43,18 +43,21 @@ class Review:
     def _environment(self) -> dict[str, str]:
         return os.environ | {"TACHO_CONFIG": str(self.gateway.configuration)}
 
-    def print(self, exports: Path) -> None:
-        """Prints transcript and verification, writes the exports into `exports` and prints their paths."""
+    def print(self) -> None:
+        """Prints the run's transcript and the verification of each of its sessions."""
         _headline(f"transcript: tacho show {self.run}")
         self._verb("show", self.run)
         _headline("verification: tacho verify ID")
         for session in self.sessions:
             self._verb("verify", session)
+
+    def export(self, folder: Path) -> None:
+        """Writes the exports into `folder`, which may exist, and prints their paths."""
         _headline("exports: tacho export ID --as FORMAT -o FILE")
-        exports.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         for session in self.sessions:
             for form in FORMATS:
-                path = exports / f"{session}.{form}"
+                path = folder / f"{session}.{form}"
                 self._verb("export", session, "--as", form, "-o", str(path))
                 if not path.is_file() or not path.stat().st_size:
                     raise DemoError(f"tacho export wrote nothing to {path}")
