@@ -1,12 +1,12 @@
 """Who an agent is, and what it names: keys, fingerprints, user names, the attribution tuple. Pure: no I/O, no clock."""
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from recorder.model import Agent, Attribution, Source, Target
+from recorder.safe import quoted
 
 ASSERTED_FIELDS = ("run", "request", "on_behalf_of")
 
@@ -22,7 +22,7 @@ def key_blob(line: str) -> bytes:
         raise ValueError("a public key is written TYPE BASE64, as in a .pub file")
     try:
         blob = base64.b64decode(parts[1], validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ValueError("the key's second field is not base64") from None
     name = parts[0].encode()
     if blob[:4] != len(name).to_bytes(4, "big") or blob[4 : 4 + len(name)] != name:
@@ -65,7 +65,8 @@ def destination(user: str, fixed: str | None, targets: Sequence[Target]) -> tupl
             return target, login or target.logins[0]
         return target, user
     if name not in by_name:
-        raise Unknown(f'there is no target "{name}" here: name one as in ssh TARGET@GATEWAY or LOGIN@TARGET@GATEWAY')
+        forms = "ssh TARGET@GATEWAY or LOGIN@TARGET@GATEWAY"
+        raise Unknown(f"there is no target {quoted(name, 64)} here: name one as in {forms}")
     target = by_name[name]
     return target, login or target.logins[0]
 

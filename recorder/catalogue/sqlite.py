@@ -6,7 +6,7 @@ Knows the schema and nothing of tapes; every statement here is parameterised.
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from recorder.catalogue.schema import MIGRATIONS
@@ -134,7 +134,7 @@ class Catalogue:
 
     def matching(self, part: str) -> list[Session]:
         """The sessions whose id begins or ends with `part`, newest first; at most 20."""
-        pattern = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        pattern = part[:64].replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         where = "WHERE id LIKE ? ESCAPE '\\' OR id LIKE ? ESCAPE '\\' ORDER BY started DESC, id DESC LIMIT 20"
         return self._select(where, (f"{pattern}%", f"%{pattern}"))
 
@@ -170,14 +170,36 @@ class Catalogue:
     def heads(self, session: str) -> list[tuple[Head, bool]]:
         """The newest heads of each segment of a session, each with whether it is a running one."""
         query = "SELECT session, segment, tree_size, root, stored, note, running FROM head WHERE session = ?"
-        with self._lock:
-            rows = self._db.execute(query, (session,)).fetchall()
-        return [(Head(*row[:6]), bool(row[6])) for row in rows]
+        return [self._head(row) for row in self._rows(query, (session,))]
 
-    def _select(self, where: str, values: object) -> list[Session]:
-        with self._lock:
-            cursor = self._db.execute(f"SELECT {_COLUMNS} FROM session {where}", values)  # type: ignore[arg-type] # noqa: S608 - constant texts; sqlite3 wants a tuple or a list
-            return [_session(row) for row in cursor]
+    def _head(self, row: tuple[object, ...]) -> tuple[Head, bool]:
+        match row:
+            case (
+                str() as of,
+                int() as segment,
+                int() as size,
+                bytes() as root,
+                int() as stored,
+                str() as note,
+                running,
+            ):
+                return Head(of, segment, size, root, stored, note), bool(running)
+        raise CatalogueError(f"the catalogue {self.path} holds a malformed head: restore it")
+
+    def _select(self, where: str, values: Sequence[object]) -> list[Session]:
+        rows = self._rows(f"SELECT {_COLUMNS} FROM session {where}", values)  # noqa: S608 - constant texts
+        try:
+            return [_session(row) for row in rows]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CatalogueError(f"the catalogue {self.path} holds a malformed row ({error}): restore it") from None
+
+    def _rows(self, query: str, values: Sequence[object]) -> list[tuple[object, ...]]:
+        try:
+            with self._lock:
+                return self._db.execute(query, tuple(values)).fetchall()
+        except sqlite3.Error as error:
+            why = f"{error}; mend its rights or restore it"
+            raise CatalogueError(f"cannot read the catalogue {self.path}: {why}") from None
 
 
 def _where(filters: dict[str, object]) -> tuple[list[str], list[object]]:

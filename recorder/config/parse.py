@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from recorder.model import Agent, Listener, Secret, SecretKind, Target
+from recorder.safe import quoted
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _PROTOCOLS = ("ssh",)
@@ -57,7 +58,7 @@ def parse(text: str, path: Path) -> Config:
     """The configuration in `text`; `path` names it in errors, and relative paths in it are relative to its folder."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return _Parser(text, path).config(document)
 
@@ -205,13 +206,14 @@ class _Parser:
         if not separator or (":" in host and not host.endswith("]")):
             host, port = address, str(default_port)
         host = host.removeprefix("[").removesuffix("]")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise table.error("address", f'address = "{address}" is not HOST:PORT, for example "127.0.0.1:2222"')
+        if not host.isprintable() or not host or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
+            what = f'address = {quoted(address, 64)} is not HOST:PORT, for example "127.0.0.1:2222"'
+            raise table.error("address", what)
         return host, int(port)
 
     def _secret(self, table: _Table, key: str) -> Secret:
         value = table.values.get(key)
-        if isinstance(value, list):
+        if isinstance(value, list) and value:
             return Secret(SecretKind.COMMAND, table.strings(key))
         kind, separator, rest = table.string(key).partition(":")
         if not separator or not rest or kind not in {"file", "env"}:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 CAPACITY = 16 * 1024 * 1024  # bytes
 _HEADER = struct.Struct("=QQIIIII")  # position, t, tape, kind, stream, remaining, size
+_SIZE = _HEADER.size
 _ALIGN = 8
 _SKIP = 0xFFFFFFFF  # the size of an entry that only says: go on at the ring's beginning
 
@@ -40,20 +41,21 @@ class Ring:
     def put(self, t: int, tape: int, kind: int, stream: int, remaining: int, body: bytes) -> bool:
         """Copies an entry in; False when there is no room (`freed` makes some)."""
         size = len(body)
-        whole = _whole(size)
-        offset = self.written % CAPACITY
+        written = self.written
+        whole = _SIZE + size + -size % _ALIGN
+        offset = written % CAPACITY
         lost = CAPACITY - offset if offset + whole > CAPACITY else 0
-        if self.written + lost + whole - self.read > CAPACITY:
+        if written + lost + whole - self.read > CAPACITY:
             return False
         if lost:
-            if lost >= _HEADER.size:
-                _HEADER.pack_into(self._memory, offset, self.written, 0, 0, 0, 0, 0, _SKIP)
-            self.written += lost
+            if lost >= _SIZE:
+                _HEADER.pack_into(self._memory, offset, written, 0, 0, 0, 0, 0, _SKIP)
+            written += lost
             offset = 0
-        start = offset + _HEADER.size
+        start = offset + _SIZE
         self._memory[start : start + size] = body
-        _HEADER.pack_into(self._memory, offset, self.written, t, tape, kind, stream, remaining, size)
-        self.written += whole
+        _HEADER.pack_into(self._memory, offset, written, t, tape, kind, stream, remaining, size)
+        self.written = written + whole
         return True
 
     def freed(self, position: int) -> None:
@@ -64,7 +66,7 @@ class Ring:
         """The next entry before `limit`; without a limit, as long as whole entries follow. None when there is none."""
         while limit is None or self.read < limit:
             offset = self.read % CAPACITY
-            if CAPACITY - offset < _HEADER.size:
+            if CAPACITY - offset < _SIZE:
                 self.read += CAPACITY - offset
                 continue
             position, t, tape, kind, stream, remaining, size = _HEADER.unpack_from(self._memory, offset)
@@ -73,10 +75,10 @@ class Ring:
             if size == _SKIP:
                 self.read += CAPACITY - offset
                 continue
-            start = offset + _HEADER.size
+            start = offset + _SIZE
             if size > CAPACITY - start:
                 return None
-            self.read += _whole(size)
+            self.read += _SIZE + size + -size % _ALIGN
             return Item(t, tape, kind, stream, remaining, self._memory[start : start + size])
         return None
 
@@ -84,7 +86,3 @@ class Ring:
     def outstanding(self) -> int:
         """Bytes that were put in and not yet taken."""
         return self.written - self.read
-
-
-def _whole(size: int) -> int:
-    return _HEADER.size + size + -size % _ALIGN

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recorder.format import ring
 from recorder.model import Head
 
-_ANNOUNCE_BYTES = 128 * 1024  # put in the ring and not yet announced
+_ANNOUNCE_BYTES = 256 * 1024  # put in the ring and not yet announced
 _ANNOUNCE_S = 0.04
 _CROWDED = 4 * 1024 * 1024  # bytes in the ring at which sessions must wait
 _UNSYNCED_US = 200_000  # forwarded but unsynced time at which a session must wait (250 ms promised)
@@ -67,18 +67,19 @@ class Tape:
         """
         if self.failed is not None:
             return
-        t = self.now()
-        if isinstance(body, bytes):
-            data = body
-        else:
-            data = bytes(msgpack.packb(body, unicode_errors="surrogateescape"))
+        t = (time.monotonic_ns() - self._origin) // 1000
+        if not isinstance(body, bytes):
+            body = bytes(msgpack.packb(body, unicode_errors="surrogateescape"))
             kind |= ring.PACKED
         self._frames += 1
-        self._appended += len(data)
-        self._spool.put(t, self._number, kind, stream, remaining, data)
-        if self._unsynced_since is None:
+        self._appended += len(body)
+        crowded = self._spool.put(t, self._number, kind, stream, remaining, body)
+        since = self._unsynced_since
+        if since is None:
             self._unsynced_since = t
-        if self._congested(t):
+        elif t - since > _UNSYNCED_US:
+            self.clear = False
+        if crowded or (self._limit is not None and self._congested(t)):
             self.clear = False
 
     def limit_unsynced(self, size: int) -> None:
@@ -173,6 +174,7 @@ class Spool:
         """Starts the scribe. `on_head(head, running)` is called for every checkpoint and running head."""
         self.loop = loop
         self.failed: TapeError | None = None
+        self.on_death: Callable[[TapeError], None] = _ignore
         self._on_head = on_head or _drop_head
         self._tapes: dict[int, Tape] = {}
         self._next = 0
@@ -208,14 +210,17 @@ class Spool:
         """Whether so much waits for the scribe that sessions must."""
         return self._ring.outstanding > _CROWDED or bool(self._overflow)
 
-    def put(self, t: int, tape: int, kind: int, stream: int, remaining: int, body: bytes) -> None:
-        """Copies an entry into the ring; it is announced soon, at once when much has gathered."""
-        if self._overflow or not self._ring.put(t, tape, kind, stream, remaining, body):
+    def put(self, t: int, tape: int, kind: int, stream: int, remaining: int, body: bytes) -> bool:
+        """Copies an entry into the ring, to be announced soon or, when much gathered, at once; whether it is crowded."""
+        memory = self._ring
+        if self._overflow or not memory.put(t, tape, kind, stream, remaining, body):
             self._overflow.append((t, tape, kind, stream, remaining, body))
-        elif self._ring.written - self._announced >= _ANNOUNCE_BYTES:
+            return True
+        if memory.written - self._announced >= _ANNOUNCE_BYTES:
             self.announce()
         elif self._timer is None:
             self._timer = self.loop.call_later(_ANNOUNCE_S, self.announce)
+        return memory.written - memory.read > _CROWDED
 
     def announce(self) -> None:
         """Tells the scribe how far the ring is written."""
@@ -298,6 +303,7 @@ class Spool:
         for tape in list(self._tapes.values()):
             tape.fail(self.failed)
         self._tapes.clear()
+        self.on_death(self.failed)
 
 
 def _start(memory: int, link: socket.socket) -> "subprocess.Popen[bytes]":

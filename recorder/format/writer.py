@@ -121,8 +121,9 @@ class Segment:
             if entry.kind in (1, 2):
                 self._note_remaining(entry)
             if chunk.raw >= layout.CHUNK_RAW or entry.t - chunk.first_t >= layout.CHUNK_US:
-                heads.append(self.end_chunk(now))
+                heads.append(self._end_chunk(now))
                 chunk = None
+        self._write()
         return heads
 
     def _note_remaining(self, entry: Entry) -> None:
@@ -140,6 +141,11 @@ class Segment:
 
     def end_chunk(self, now: int) -> Head:
         """Ends the open chunk with its SEAL and a checkpoint; it is in the file when this returns, not yet on disk."""
+        head = self._end_chunk(now)
+        self._write()
+        return head
+
+    def _end_chunk(self, now: int) -> Head:
         chunk = self._chunk
         if chunk is None:
             raise RuntimeError("no chunk is open")
@@ -149,15 +155,19 @@ class Segment:
         self._index.append((chunk.offset, seal.first_frame, seal.first_t, seal.last_t))
         self._put(layout.skippable(layout.SEAL_MAGIC, seal.pack()))
         self._chunk = None
-        return self.checkpoint(now)
+        return self._checkpoint(now)
 
     def checkpoint(self, now: int) -> Head:
         """Appends a signed tree head over the chunks sealed so far."""
+        head = self._checkpoint(now)
+        self._write()
+        return head
+
+    def _checkpoint(self, now: int) -> Head:
         root = self._tree.root()
         text = tree.Checkpoint(self._origin, self._tree.size, root, now).text()
         note = tree.sign_note(text, self._origin, self._key)
         self._put(layout.skippable(layout.CHECKPOINT_MAGIC, note.encode()))
-        self._write()
         return Head(self.session, self.number, self._tree.size, root, self.size, note)
 
     def flush(self) -> None:

@@ -60,6 +60,7 @@ async def serve(config: Config, grace: float, say: Callable[[str], None]) -> Non
     loop = asyncio.get_running_loop()
     spool = Spool(config.tapes, (socket.gethostname() or "gateway", key), loop, clerk.put_head)
     stop = asyncio.Event()
+    spool.on_death = lambda _: stop.set()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
@@ -82,6 +83,8 @@ async def serve(config: Config, grace: float, say: Callable[[str], None]) -> Non
                 await front.drain(_END_LIMIT_S)
             for server in servers:
                 server.end_all("the gateway stopped")
+        if spool.failed is not None:
+            raise StartError(str(spool.failed))
     finally:
         await asyncio.to_thread(spool.stop)
         await asyncio.to_thread(clerk.stop)

@@ -99,7 +99,7 @@ class Leg(SSHPacketHandler):
         self.waiting = False  # for the answer to a request; set by the pair
         self.eof_sent = self.close_sent = self.close_received = False
         self._inbound: deque[Item] = deque()
-        self._outbound: deque[Data] = deque()
+        self.outbound: deque[Data] = deque()  # waits for the peer's window
         self._receive_window = WINDOW
         self._consumed = 0
         self._send_window = 0
@@ -189,15 +189,10 @@ class Leg(SSHPacketHandler):
 
     # Sending
 
-    @property
-    def backlog(self) -> bool:
-        """Whether something waits for the peer's window."""
-        return bool(self._outbound)
-
     def send_data(self, data: bytes) -> None:
         """Sends bytes, or queues them until the peer's window allows."""
         size = len(data)
-        if self._outbound or size > self._send_window or size > self._packet_size or self.close_sent:
+        if self.outbound or size > self._send_window or size > self._packet_size or self.close_sent:
             self._transmit(Data(data, stderr=False))
             return
         self._send_window -= size
@@ -209,10 +204,10 @@ class Leg(SSHPacketHandler):
 
     def _transmit(self, item: Data) -> None:
         size = len(item.data)
-        if not self._outbound and size <= self._send_window and size <= self._packet_size:
+        if not self.outbound and size <= self._send_window and size <= self._packet_size:
             self._packet(item)
         elif not self.close_sent:
-            self._outbound.append(item)
+            self.outbound.append(item)
             self._drain()
 
     def _packet(self, item: Data) -> None:
@@ -224,11 +219,11 @@ class Leg(SSHPacketHandler):
             self._send(MSG_CHANNEL_DATA, UInt32(size), item.data)
 
     def _drain(self) -> None:
-        while self._outbound and self._send_window:
-            item = self._outbound.popleft()
+        while self.outbound and self._send_window:
+            item = self.outbound.popleft()
             room = min(self._send_window, self._packet_size)
             if len(item.data) > room:
-                self._outbound.appendleft(item._replace(data=item.data[room:]))
+                self.outbound.appendleft(item._replace(data=item.data[room:]))
                 item = item._replace(data=item.data[:room])
             self._packet(item)
 
@@ -251,7 +246,7 @@ class Leg(SSHPacketHandler):
         """Ends the channel; what still waits for the peer's window is dropped, as RFC 4254 section 5.3 allows."""
         if not self.close_sent and self.remote is not None:
             self._send(MSG_CHANNEL_CLOSE)
-            self._outbound.clear()
+            self.outbound.clear()
         self.close_sent = True
         if self.close_received:
             self.forget()
@@ -286,9 +281,9 @@ class Leg(SSHPacketHandler):
         size = packet.get_uint32()
         packet.check_end()
         self._send_window = min(self._send_window + size, _WINDOW_LIMIT)
-        if self._outbound:
+        if self.outbound:
             self._drain()
-            if not self._outbound:
+            if not self.outbound:
                 self.pair.drained(self)
 
     def _process_data(self, _kind: int, _id: int, packet: SSHPacket) -> None:

@@ -70,7 +70,7 @@ class ChannelPair:
         other = self.target if leg is self.agent else self.agent
         if other is None or other.remote is None:
             return True
-        return other.backlog or other.connection.congested or not self.gate.clear
+        return bool(other.outbound) or other.connection.congested or not self.gate.clear
 
     def drained(self, leg: Leg) -> None:
         """The window of `leg`'s peer opened (Pair)."""
