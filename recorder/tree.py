@@ -1,7 +1,6 @@
 """RFC 6962 tree hashing, and C2SP signed notes with checkpoints. Knows nothing of tapes, files or clocks."""
 
 import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -107,9 +106,10 @@ def parse_verifier_key(text: str) -> tuple[str, bytes]:
     try:
         name, key_id, encoded = text.strip().split("+", 2)
         raw = base64.b64decode(encoded, validate=True)
-    except (ValueError, binascii.Error):
+        fits = _key_id(name, raw[1:]).hex() == key_id
+    except ValueError:
         raise NoteError("not a verifier key of the form NAME+KEYID+BASE64") from None
-    if len(raw) != 33 or raw[:1] != _ED25519 or _key_id(name, raw[1:]).hex() != key_id:
+    if len(raw) != 33 or raw[:1] != _ED25519 or not fits:
         raise NoteError("a verifier key whose id does not fit, or not an Ed25519 key")
     return name, raw[1:]
 
@@ -133,7 +133,7 @@ def open_checkpoint(note: str, name: str, public: bytes) -> Checkpoint:
         raise NoteError("not a checkpoint of four lines")
     try:
         return Checkpoint(lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True), int(lines[3][5:]))
-    except (ValueError, binascii.Error):
+    except ValueError:
         raise NoteError("a checkpoint with a malformed size, root or time") from None
 
 
@@ -142,7 +142,7 @@ def _signed(line: str, name: str, public: bytes, text: str) -> bool:
         return False
     try:
         raw = base64.b64decode(line[len(_SIGNATURE) + len(name) + 1 :], validate=True)
-    except binascii.Error:
+    except ValueError:
         return False
     return raw[:4] == _key_id(name, public) and verify(public, raw[4:], text.encode())
 

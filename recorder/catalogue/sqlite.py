@@ -105,14 +105,21 @@ class Catalogue:
             session.size,
         )
         marks = ",".join("?" * len(row))
-        with self._lock, self._db:
-            self._db.execute(f"INSERT OR REPLACE INTO session ({_COLUMNS}) VALUES ({marks})", row)  # noqa: S608 - constants
-            self._db.execute("INSERT OR IGNORE INTO run VALUES (?,?)", (session.id, who.run))
+        values = [_encodable(value) for value in row]
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.execute(f"INSERT OR REPLACE INTO session ({_COLUMNS}) VALUES ({marks})", values)  # noqa: S608 - constants
+                self._db.execute("INSERT OR IGNORE INTO run VALUES (?,?)", (session.id, _encodable(who.run)))
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
 
     def add_run(self, session: str, run: str) -> None:
         """Notes that a channel of `session` asserted `run`."""
         with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO run VALUES (?,?)", (session, run))
+            self._db.execute("INSERT OR IGNORE INTO run VALUES (?,?)", (session, _encodable(run)))
 
     def put_head(self, head: Head, running: bool) -> None:
         """Keeps `head` as the newest of its segment (or of its open chunk)."""
@@ -196,7 +203,7 @@ class Catalogue:
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[object, ...]]:
         try:
             with self._lock:
-                return self._db.execute(query, tuple(values)).fetchall()
+                return self._db.execute(query, [_encodable(value) for value in values]).fetchall()
         except sqlite3.Error as error:
             why = f"{error}; mend its rights or restore it"
             raise CatalogueError(f"cannot read the catalogue {self.path}: {why}") from None
@@ -261,6 +268,13 @@ def _session(row: tuple[object, ...]) -> Session:
         size=_number(value["size"]),
         reason=str(value["reason"]),
     )
+
+
+def _encodable(value: object) -> object:
+    """Strings without lone surrogates, which SQLite does not take; other values as they are."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    return value
 
 
 def _text(value: object) -> str | None:

@@ -222,7 +222,10 @@ class _Parser:
         return Secret(SecretKind(kind), (str(self._path(rest)) if kind == "file" else rest,))
 
     def _path(self, value: str) -> Path:
-        return (self.path.parent / Path(value).expanduser()).absolute()
+        try:
+            return (self.path.parent / Path(value).expanduser()).absolute()
+        except (RuntimeError, ValueError):
+            raise ConfigError(f"{self.path}: {value!r} is not a path that can be used here") from None
 
     def line_of(self, table: str, number: int, key: str) -> int:
         """The line (from 1) of `key` in the table's `number`th appearance; that of the table when it is not found."""

@@ -3,9 +3,11 @@
 Reads only headers; every length is checked against the file before it is used.
 """
 
+import errno
 import hashlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -58,7 +60,13 @@ class Source:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        mode = os.fstat(self._fd).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(self._fd)
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+            raise Malformed("it is not a regular file")
 
     def fileno(self) -> int:
         """The descriptor, for locks."""
@@ -132,54 +140,85 @@ def _zstd_length(source: Source, offset: int) -> int:
     return position - offset
 
 
-def blocks_from(source: Source, offset: int) -> Iterator[Block | Damage]:
+def blocks_from(source: Source, offset: int, genuine: Callable[[Seal, Block], bool]) -> Iterator[Block | Damage]:
     """The blocks from `offset` on. What is unreadable comes as one Damage before the next sealed chunk.
+
+    Recorded bytes may hold blocks of another tape: `genuine` says whether a SEAL that was searched for is the writer's.
 
     Ends without a word where the file ends inside a block that may still be growing: the caller compares where the
     last block ended with the file's size.
     """
+    proven = offset  # where the last chunk that its SEAL fits ended: a wrong length after it may have hidden the next
+    chunk: Block | None = None
     while offset < source.size():
         try:
             block = block_at(source, offset)
         except (Torn, Malformed) as error:
-            found = _next_sealed(source, offset + 1)
+            found = _next_seal(source, proven, genuine)
             if found is None:
                 if isinstance(error, Malformed):
                     yield Damage(offset, source.size() - offset, str(error))
                 return
-            yield Damage(offset, found - offset, str(error))
-            offset = found
+            start = min(offset, found.goes_on)
+            lost = found.lost and (found.lost.seq, found.lost.first_t, found.lost.last_t)
+            yield Damage(start, found.goes_on - start, str(error), *(lost or ()))
+            offset, chunk, proven = found.goes_on, None, found.goes_on
             continue
         yield block
         offset += block.length
+        if block.magic == layout.SEAL_MAGIC and chunk is not None and _seals(source, block, chunk):
+            proven = offset
+        chunk = block if block.magic == layout.ZSTD_MAGIC else None
 
 
-def _next_sealed(source: Source, start: int) -> int | None:
-    """The offset of the first chunk at or after `start` whose SEAL fits it in length and SHA-256."""
+def _seals(source: Source, block: Block, chunk: Block) -> bool:
+    try:
+        return seal_at(source, block).stored == chunk.length
+    except SealError:
+        return False
+
+
+class _Found(NamedTuple):
+    """Where reading goes on after damage; `lost` is the SEAL of the chunk that was damaged, when it was found."""
+
+    goes_on: int
+    lost: Seal | None
+
+
+def _next_seal(source: Source, start: int, genuine: Callable[[Seal, Block], bool]) -> _Found | None:
+    """The first genuine SEAL after `start`: its chunk, when that is whole, else what follows the SEAL."""
     needle = layout.MAGIC.pack(layout.SEAL_MAGIC)
     position = start
     while data := source.some(position, _WINDOW + 3):
         at = data.find(needle)
         while at >= 0:
-            chunk = _chunk_before(source, position + at, start)
-            if chunk is not None:
-                return chunk
+            found = _sealed_before(source, position + at, start, genuine)
+            if found is not None:
+                return found
             at = data.find(needle, at + 1)
         position += _WINDOW
     return None
 
 
-def _chunk_before(source: Source, offset: int, start: int) -> int | None:
-    """The offset of the chunk that the block at `offset` seals, when that block is its SEAL."""
+def _sealed_before(source: Source, offset: int, start: int, genuine: Callable[[Seal, Block], bool]) -> _Found | None:
     try:
-        seal = seal_at(source, block_at(source, offset))
-        chunk = offset - seal.stored
-        if not start <= chunk < offset or block_at(source, chunk) != Block(layout.ZSTD_MAGIC, chunk, seal.stored):
-            return None
-        fits = hashlib.sha256(source.read(chunk, seal.stored)).digest() == seal.sha256
+        block = block_at(source, offset)
+        seal = seal_at(source, block)
     except (Torn, Malformed, SealError):
         return None
-    return chunk if fits else None
+    chunk = offset - seal.stored
+    # The signature first: what was recorded may hold any number of SEALs, and none of them has one.
+    if not start <= chunk < offset or not genuine(seal, block):
+        return None
+    return _Found(chunk, None) if _whole(source, chunk, seal) else _Found(offset + block.length, seal)
+
+
+def _whole(source: Source, chunk: int, seal: Seal) -> bool:
+    try:
+        fits = block_at(source, chunk) == Block(layout.ZSTD_MAGIC, chunk, seal.stored)
+    except (Torn, Malformed):
+        return False
+    return fits and hashlib.sha256(source.read(chunk, seal.stored)).digest() == seal.sha256
 
 
 def seal_at(source: Source, block: Block) -> Seal:

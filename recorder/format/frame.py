@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import msgpack
 
-from recorder.format.layout import CHUNK_RAW_LIMIT, CONTAINER_LIMIT
+from recorder.format.layout import CHUNK_RAW_LIMIT, CONTAINER_LIMIT, FRAME_LIMIT
+
+_MOST = (1 << 63) - 1  # a frame's number, which must fit into 8 bytes with what is counted on from it
 
 
 class Kind(IntEnum):
@@ -70,14 +72,7 @@ class ChunkDecoder:
     """Decodes a chunk piece by piece: the preamble first, then each frame with its packed bytes (for its leaf hash)."""
 
     def __init__(self) -> None:
-        self._unpacker = msgpack.Unpacker(
-            raw=False,
-            strict_map_key=False,
-            max_buffer_size=CHUNK_RAW_LIMIT,
-            max_array_len=CONTAINER_LIMIT,
-            max_map_len=CONTAINER_LIMIT,
-            unicode_errors="surrogateescape",
-        )
+        self._skipper = msgpack.Unpacker(max_buffer_size=CHUNK_RAW_LIMIT)
         self.preamble: Preamble | None = None
         self._next = 0
         self._raw = bytearray()
@@ -86,21 +81,15 @@ class ChunkDecoder:
     def feed(self, data: bytes) -> Iterator[tuple[Frame, bytes]]:
         """Yields each frame completed by `data` with its packed bytes; FrameError when they are none."""
         try:
-            self._unpacker.feed(data)
+            self._skipper.feed(data)
         except msgpack.BufferFull:
             raise FrameError(f"a chunk of more than {CHUNK_RAW_LIMIT} bytes") from None
         self._raw += data
-        start = self._unpacker.tell()
-        while True:
-            try:
-                value = self._unpacker.unpack()
-            except msgpack.OutOfData:
-                break
-            except (msgpack.UnpackException, ValueError, TypeError, RecursionError) as error:
-                raise FrameError(f"frame {self._next}: {str(error) or 'not msgpack'}") from None
-            end = self._unpacker.tell()
+        start = self._consumed
+        while (end := self._end_of_next()) is not None:
             packed = bytes(self._raw[start - self._consumed : end - self._consumed])
             start = end
+            value = self._unpacked(packed)
             if self.preamble is None:
                 self.preamble = _preamble(value)
                 self._next = self.preamble.first_frame
@@ -109,6 +98,33 @@ class ChunkDecoder:
             self._next += 1
         del self._raw[: start - self._consumed]
         self._consumed = start
+        if len(self._raw) > FRAME_LIMIT:
+            raise FrameError(f"frame {self._next}: more than {FRAME_LIMIT} bytes")
+
+    def _end_of_next(self) -> int | None:
+        """Where the next value ends, found without making it; None when it is not whole yet."""
+        try:
+            self._skipper.skip()
+        except msgpack.OutOfData:
+            return None
+        except (msgpack.UnpackException, ValueError) as error:
+            raise FrameError(f"frame {self._next}: {str(error) or 'not msgpack'}") from None
+        return self._skipper.tell()
+
+    def _unpacked(self, packed: bytes) -> object:
+        if len(packed) > FRAME_LIMIT:
+            raise FrameError(f"frame {self._next}: {len(packed)} bytes, {FRAME_LIMIT} at most")
+        try:
+            value: object = msgpack.unpackb(
+                packed,
+                strict_map_key=False,
+                max_array_len=CONTAINER_LIMIT,
+                max_map_len=CONTAINER_LIMIT,
+                unicode_errors="surrogateescape",
+            )
+        except (msgpack.UnpackException, ValueError, TypeError, RecursionError) as error:
+            raise FrameError(f"frame {self._next}: {str(error) or 'not msgpack'}") from None
+        return value
 
     @property
     def pending(self) -> int:
@@ -127,6 +143,7 @@ def _preamble(value: object) -> Preamble:
     well_formed = (
         _is_count(seq)
         and _is_count(first)
+        and first <= _MOST
         and isinstance(seed, bytes)
         and isinstance(resume, list)
         and all(isinstance(entry, list) and len(entry) == 3 and all(map(_is_count, entry)) for entry in resume)

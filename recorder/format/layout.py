@@ -23,13 +23,15 @@ HEAD_US = 1_000_000  # a running head goes to the catalogue this often
 HEADER_LIMIT = 64 * 1024
 SEAL_LIMIT = 4 * 1024
 CHECKPOINT_LIMIT = 16 * 1024
-INDEX_LIMIT = 256 * 1024 * 1024
+INDEX_LIMIT = 64 * 1024 * 1024
 CHUNK_STORED_LIMIT = 4 * 1024 * 1024
 CHUNK_RAW_LIMIT = 4 * 1024 * 1024
+FRAME_LIMIT = 64 * 1024  # one frame, packed
 CONTAINER_LIMIT = 4096  # entries of one msgpack array or map (allocated before they are read)
 
 SKIPPABLE = struct.Struct("<II")  # magic, length of what follows
-FOOTER = struct.Struct("<Q8s")  # length of the whole INDEX block including this footer, FOOTER_MAGIC
+INDEX_ENTRY = struct.Struct("<QQQQ")  # a chunk's offset, first frame, first t, last t
+FOOTER = struct.Struct("<32sQ8s")  # SHA-256 of the INDEX before it, length of the whole block, FOOTER_MAGIC
 FOOTER_MAGIC = b"TACHOEND"
 MAGIC = struct.Struct("<I")
 

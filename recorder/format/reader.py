@@ -3,7 +3,9 @@
 Memory stays flat: one chunk is held at a time, and nothing is allocated that the file does not have.
 """
 
+import hashlib
 import io
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +18,12 @@ import zstandard
 from recorder.format import layout
 from recorder.format.blocks import Block, Damage, Malformed, Source, Torn, block_at, blocks_from, payload_of, seal_at
 from recorder.format.frame import ChunkDecoder, Frame, FrameError
+from recorder.format.genuine import Genuine
 from recorder.format.seal import Header, Seal, SealError, unpack_header
 from recorder.format.writer import is_locked
 
 _PIECE = 128 * 1024
+_INDEX_KEYS = 64
 _MAX_WINDOW = 8 * 1024 * 1024
 
 
@@ -53,15 +57,22 @@ class SegmentReader:
     def __init__(self, path: Path) -> None:
         """Opens `path`; UnreadableTape when it has no readable HEADER, OSError when it cannot be opened."""
         self.path = path
-        self.source = Source(path)
+        try:
+            self.source = Source(path)
+        except Malformed as error:
+            raise UnreadableTape(f"{path} is not a readable tape: {error}") from None
         self.chunks: list[ChunkRef] = []
         self.damage: list[Damage] = []
         self.index: Index | None = None
         try:
             self.header, self._body = self._read_header()
+        except OSError:
+            self.source.close()
+            raise
         except (Torn, Malformed, SealError) as error:
             self.source.close()
             raise UnreadableTape(f"{path} is not a readable tape: {error}") from None
+        self._genuine = Genuine(self.source, self.header)
         self._scanned = self._body
         self._seen = 0
         self.refresh()
@@ -104,7 +115,7 @@ class SegmentReader:
         self._walk()
 
     def _by_footer(self) -> bool:
-        index = read_index(self.source)
+        index = signed_index(self.source, self._genuine)
         if index is None:
             return False
         ends = [*(entry[0] for entry in index.chunks[1:]), self.source.size()]
@@ -119,8 +130,11 @@ class SegmentReader:
 
     def _walk(self) -> None:
         waiting: Block | None = None
-        for found in blocks_from(self.source, self._scanned):
+        for found in blocks_from(self.source, self._scanned, self._is_next):
             if isinstance(found, Damage):
+                if waiting is not None:
+                    self._unsealed(ChunkRef(self._next_seq, waiting.offset, waiting.length, 0, 0, 0))
+                    waiting = None
                 self.damage.append(found)
                 self._scanned = found.offset + found.length
             elif found.magic == layout.ZSTD_MAGIC:
@@ -137,26 +151,43 @@ class SegmentReader:
         if self._scanned < self.source.size() and self.index is None:
             self._open_chunk()
 
+    @property
+    def _next_seq(self) -> int:
+        return self.chunks[-1].seq + 1 if self.chunks else 0
+
+    def _is_next(self, seal: Seal, block: Block) -> bool:
+        """Whether a SEAL that was found after damage is this segment's, and none that came before."""
+        return seal.seq >= self._next_seq and self._genuine.sealed(seal, block)
+
     def _sealed(self, chunk: Block, block: Block) -> None:
         try:
             seal = seal_at(self.source, block)
         except SealError as error:
-            self.damage.append(Damage(chunk.offset, chunk.length + block.length, str(error), len(self.chunks)))
+            self.damage.append(Damage(block.offset, block.length, str(error), self._next_seq))
+            self._unsealed(ChunkRef(self._next_seq, chunk.offset, chunk.length, 0, 0, 0))
             return
         times = seal.first_frame, seal.first_t, seal.last_t
         self.chunks.append(ChunkRef(seal.seq, chunk.offset, chunk.length, *times, seal))
 
     def _open_chunk(self) -> None:
         """The chunk at the end that has no SEAL yet: what its flushed blocks hold is readable."""
+        self._unsealed(ChunkRef(self._next_seq, self._scanned, 0, 0, 0, 0))
+
+    def _unsealed(self, ref: ChunkRef) -> None:
+        """Adds a chunk that no SEAL describes, as far as it reads."""
         first, last = None, None
-        ref = ChunkRef(len(self.chunks), self._scanned, 0, 0, 0, 0)
         try:
             for frame, _ in self.packed_frames(ref):
                 first, last = first or frame, frame
-        except (Malformed, FrameError):
-            return
+        except (Malformed, FrameError) as error:
+            length = ref.stored or self.source.size() - ref.offset
+            self._damaged(Damage(ref.offset, length, str(error), ref.seq))
         if first is not None and last is not None:
             self.chunks.append(ref._replace(first_frame=first.number, first_t=first.t, last_t=last.t))
+
+    def _damaged(self, damage: Damage) -> None:
+        if damage not in self.damage:
+            self.damage.append(damage)
 
     def packed_frames(self, chunk: ChunkRef) -> Iterator[tuple[Frame, bytes]]:
         """The frames of a chunk with their packed bytes; Malformed or FrameError where the chunk breaks off."""
@@ -170,13 +201,29 @@ class SegmentReader:
 
     def frames(self, chunk: ChunkRef) -> Iterator[Frame]:
         """The frames of a chunk; one that breaks off ends early and is added to `damage`."""
+        count, reason = 0, None
         try:
             for frame, _ in self.packed_frames(chunk):
+                if count == 0 and frame.number != chunk.first_frame:
+                    reason = f"its frames are numbered from {frame.number} instead of {chunk.first_frame}"
+                count += 1
                 yield frame
         except (Malformed, FrameError) as error:
-            broken = Damage(chunk.offset, chunk.stored, str(error), chunk.seq, chunk.first_t, chunk.last_t)
-            if broken not in self.damage:
-                self.damage.append(broken)
+            reason = str(error)
+        expected = self._expected(chunk)
+        if reason is None and expected is not None and count != expected:
+            reason = f"{count} frames where {expected} were written"
+        if reason is not None:
+            self._damaged(Damage(chunk.offset, chunk.stored, reason, chunk.seq, chunk.first_t, chunk.last_t))
+
+    def _expected(self, chunk: ChunkRef) -> int | None:
+        """How many frames a chunk must have, by its SEAL or by what follows in the INDEX; None when nothing says."""
+        if chunk.seal is not None:
+            return chunk.seal.frames
+        if self.index is None or not chunk.stored or chunk.seq >= len(self.index.chunks):
+            return None
+        later = self.index.chunks[chunk.seq + 1 :][:1]
+        return (later[0][1] if later else self.index.frames) - chunk.first_frame
 
     def chunk_for_time(self, t: int) -> int:
         """The number of the chunk in which a reader of time `t` (µs) begins: the last that starts at or before it."""
@@ -204,25 +251,35 @@ def decompressed(stored: bytes) -> Iterator[bytes]:
         raise Malformed(f"a chunk that does not decompress: {error}") from None
 
 
+def signed_index(source: Source, genuine: Genuine) -> Index | None:
+    """The INDEX at the very end of the file, when it follows a checkpoint by the writer over as many chunks."""
+    index = read_index(source)
+    if index is None:
+        return None
+    size = source.size()
+    _, length, _ = layout.FOOTER.unpack(source.read(size - layout.FOOTER.size, layout.FOOTER.size))
+    return index if genuine.index(size - length, len(index.chunks)) else None
+
+
 def read_index(source: Source) -> Index | None:
     """The INDEX by the footer at the very end of the file; None when there is no well-formed one."""
     size = source.size()
     least = layout.SKIPPABLE.size + layout.FOOTER.size
     if size < least:
         return None
-    length, magic = layout.FOOTER.unpack(source.read(size - layout.FOOTER.size, layout.FOOTER.size))
+    digest, length, magic = layout.FOOTER.unpack(source.read(size - layout.FOOTER.size, layout.FOOTER.size))
     if magic != layout.FOOTER_MAGIC or not least <= length <= min(size, layout.INDEX_LIMIT):
         return None
     try:
         block = block_at(source, size - length)
         if block.magic != layout.INDEX_MAGIC or block.length != length:
             return None
-        value = msgpack.unpackb(payload_of(source, block)[: -layout.FOOTER.size])
-        chunks = tuple((entry[0], entry[1], entry[2], entry[3]) for entry in value["chunks"])
-        frames = value["frames"]
-    except (Torn, Malformed, ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException):
+        payload = payload_of(source, block)[: -layout.FOOTER.size]
+        if hashlib.sha256(payload).digest() != digest:
+            return None
+        value = msgpack.unpackb(payload, max_array_len=0, max_map_len=_INDEX_KEYS)
+        packed, frames = value["chunks"], value["frames"]
+        chunks = tuple(layout.INDEX_ENTRY.iter_unpack(packed))
+    except (Torn, Malformed, ValueError, TypeError, KeyError, struct.error, msgpack.UnpackException):
         return None
-    numbers: tuple[object, ...] = (frames, *(number for entry in chunks for number in entry))
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        return None
-    return Index(chunks, frames)
+    return Index(chunks, frames) if isinstance(frames, int) and frames >= 0 else None

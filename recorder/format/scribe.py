@@ -16,11 +16,10 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import msgpack
-import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recorder.format import layout, ring, store
-from recorder.format.writer import Entry, Packed, Segment
+from recorder.format.writer import Compressors, Entry, Packed, Segment
 from recorder.model import Head
 
 _TICK_S = layout.FLUSH_US / 2e6
@@ -59,13 +58,13 @@ class Scribe:
         self._link = link
         self._tapes = tapes
         self._gateway = gateway
-        self._compressor = zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=False)
+        self._compressors = Compressors()
         self._writing: dict[int, _Writing] = {}
         self._announced = 0
         self._sending = threading.Lock()
         self._syncs: queue.SimpleQueue[_Sync | None] = queue.SimpleQueue()
         self._synced: queue.SimpleQueue[_Sync] = queue.SimpleQueue()
-        self._syncer = threading.Thread(target=self._sync_all, name="sync")
+        self._syncer = threading.Thread(target=self._sync_all, name="sync", daemon=True)
         self._syncer.start()
 
     def run(self) -> None:
@@ -157,7 +156,9 @@ class Scribe:
 
     def _settle(self, sync: "_Sync") -> None:
         sync.writing.syncing = False
-        if sync.error is not None:
+        if sync.writing.number not in self._writing:
+            sync.segment.abandon()  # it failed while this sync was under way
+        elif sync.error is not None:
             self._failed(sync.writing, sync.error)
 
     def _due(self, writing: _Writing) -> None:
@@ -217,7 +218,7 @@ class Scribe:
 
     def _create(self, writing: _Writing) -> Segment:
         path = store.create_segment(self._tapes, writing.session, 0)
-        segment = Segment(path, writing.session, writing.wall_ns, self._gateway, self._compressor)
+        segment = Segment(path, writing.session, writing.wall_ns, self._gateway, self._compressors)
         writing.segment = segment
         folder = path.parent
         while folder != self._tapes:

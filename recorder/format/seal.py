@@ -1,6 +1,7 @@
 """What makes a tape tamper-evident: the HEADER with its endorsement, SEALs, salted frame leaves. No I/O."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recorder import tree
-from recorder.format.layout import FORMAT
+from recorder.format import layout
 
 _ONE_CALL = 16 * 1024  # bytes: below, a copy costs less than a second call
 _ENDORSED = b"tachograph-tape/1 header\n"
@@ -57,7 +58,7 @@ def pack_header(header: Header, gateway_key: Ed25519PrivateKey) -> bytes:
     packed = bytes(
         msgpack.packb(
             {
-                "format": FORMAT,
+                "format": layout.FORMAT,
                 "session": header.session,
                 "segment": header.segment,
                 "start": header.start,
@@ -93,11 +94,15 @@ def unpack_header(payload: bytes) -> Header:
         )
     except (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException):
         raise SealError("a HEADER that is malformed") from None
-    if found != FORMAT:
-        raise SealError(f"a tape of format {str(found)[:64]!r}; this version reads {FORMAT}")
+    if found != layout.FORMAT:
+        raise SealError(f"a tape of format {str(found)[:64]!r}; this version reads {layout.FORMAT}")
     texts: tuple[object, ...] = (header.session, header.gateway)
+    before = header.previous
     numbers: tuple[object, ...] = (header.segment, header.start, header.first_frame)
     blobs: tuple[object, ...] = (header.key, header.gateway_key, header.signature)
+    if before is not None:
+        numbers += (before.length, before.frames)
+        blobs += (before.sha256, before.root)
     if not (
         all(isinstance(text, str) for text in texts)
         and all(isinstance(number, int) and number >= 0 for number in numbers)
@@ -142,6 +147,15 @@ def unpack_seal(payload: bytes) -> Seal:
     ):
         raise SealError("a SEAL whose fields have the wrong types")
     return seal
+
+
+def index_block(chunks: Iterable[tuple[int, int, int, int]], frames: int) -> bytes:
+    """The INDEX of a segment with its footer; `chunks` as `(offset, first frame, first t, last t)`."""
+    entries = b"".join(layout.INDEX_ENTRY.pack(*entry) for entry in chunks)
+    payload = bytes(msgpack.packb({"chunks": entries, "frames": frames}))
+    length = layout.SKIPPABLE.size + len(payload) + layout.FOOTER.size
+    footer = layout.FOOTER.pack(hashlib.sha256(payload).digest(), length, layout.FOOTER_MAGIC)
+    return layout.skippable(layout.INDEX_MAGIC, payload + footer)
 
 
 def salt(seed: bytes, number: int) -> bytes:

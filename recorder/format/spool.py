@@ -17,7 +17,7 @@ from pathlib import Path
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recorder.format import ring
+from recorder.format import layout, ring
 from recorder.model import Head
 
 _ANNOUNCE_BYTES = 256 * 1024  # put in the ring and not yet announced
@@ -62,15 +62,17 @@ class Tape:
     def append(self, kind: int, stream: int, body: object, remaining: int = 0) -> None:
         """Records a frame. `clear` turns False when too much waits for the disk.
 
-        `remaining`: bytes left after it of the message that its stream's side has begun. Bodies that are bytes are
-        32 KiB at most.
+        `remaining`: bytes left after it of the message that its stream's side has begun. ValueError for a body of more
+        than 32 KiB.
         """
         if self.failed is not None:
             return
-        t = (time.monotonic_ns() - self._origin) // 1000
         if not isinstance(body, bytes):
             body = bytes(msgpack.packb(body, unicode_errors="surrogateescape"))
             kind |= ring.PACKED
+        if len(body) > layout.BODY_LIMIT:
+            raise ValueError(f"a body of {len(body)} bytes, {layout.BODY_LIMIT} at most")
+        t = (time.monotonic_ns() - self._origin) // 1000
         self._frames += 1
         self._appended += len(body)
         crowded = self._spool.put(t, self._number, kind, stream, remaining, body)
@@ -211,7 +213,7 @@ class Spool:
         return self._ring.outstanding > _CROWDED or bool(self._overflow)
 
     def put(self, t: int, tape: int, kind: int, stream: int, remaining: int, body: bytes) -> bool:
-        """Copies an entry into the ring, to be announced soon or, when much gathered, at once; whether it is crowded."""
+        """Copies an entry into the ring, announced soon or, when much gathered, at once; whether it is crowded."""
         memory = self._ring
         if self._overflow or not memory.put(t, tape, kind, stream, remaining, body):
             self._overflow.append((t, tape, kind, stream, remaining, body))

@@ -26,7 +26,11 @@ def create_segment(tapes: Path, session: str, segment: int) -> Path:
 
 def segments(folder: Path) -> list[Path]:
     """The segments of a session in reading order; empty when the folder does not exist."""
-    found = [path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit()] if folder.is_dir() else []
+    found = (
+        [path for path in folder.glob(f"*{SUFFIX}") if path.stem.isascii() and path.stem.isdecimal()]
+        if folder.is_dir()
+        else []
+    )
     return sorted(found, key=lambda path: int(path.stem))
 
 

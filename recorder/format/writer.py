@@ -15,10 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from recorder import tree
 from recorder.format import layout
 from recorder.format.frame import Preamble, pack_preamble
-from recorder.format.seal import Header, Previous, Seal, frame_leaf, pack_header
+from recorder.format.seal import Header, Previous, Seal, frame_leaf, index_block, pack_header
 from recorder.model import Head
 
 _LEVEL = 1
+_IDLE_COMPRESSORS = 8
 _DROP_BYTES = 4 * 1024 * 1024
 _PIECES = 512  # of one writev; Linux takes 1,024 at most
 _LARGE = 4096  # bytes of a frame that goes to the compressor by itself rather than joined with others
@@ -46,6 +47,24 @@ class Entry(NamedTuple):
     remaining: int = 0
 
 
+class Compressors:
+    """Compression contexts that are kept: an open chunk holds one, for its history; between chunks none."""
+
+    def __init__(self) -> None:
+        self._idle: list[zstandard.ZstdCompressor] = []
+
+    def take(self) -> zstandard.ZstdCompressor:
+        """A context for a new chunk."""
+        if self._idle:
+            return self._idle.pop()
+        return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False, write_content_size=False)
+
+    def give(self, compressor: zstandard.ZstdCompressor) -> None:
+        """Takes the context of a finished chunk back."""
+        if len(self._idle) < _IDLE_COMPRESSORS:
+            self._idle.append(compressor)
+
+
 class Segment:
     """One `.tape` file being written. `flush` makes it readable, `sync` durable, `finish` complete."""
 
@@ -55,7 +74,7 @@ class Segment:
         session: str,
         start: int,
         gateway: tuple[str, Ed25519PrivateKey],
-        compressor: zstandard.ZstdCompressor,
+        compressors: Compressors,
         *,
         number: int = 0,
         first_frame: int = 0,
@@ -70,7 +89,7 @@ class Segment:
         self._dropped = 0  # how far the page cache was given back
         self._key = Ed25519PrivateKey.generate()
         self._origin = layout.origin(session, number)
-        self._compressor = compressor
+        self._compressors = compressors
         self._packer = msgpack.Packer(autoreset=True, unicode_errors="surrogateescape")
         self._tree = tree.Tree()
         self._index: list[tuple[int, int, int, int]] = []  # offset, first frame, first t, last t
@@ -136,7 +155,7 @@ class Segment:
     def _begin(self, t: int) -> "_Chunk":
         resume = tuple((stream, side, left) for (stream, side), left in sorted(self._remaining.items()))
         preamble = Preamble(self._tree.size, self.next_frame, os.urandom(_SEED), resume)
-        self._chunk = _Chunk(self.size, preamble, t, self._compressor)
+        self._chunk = _Chunk(self.size, preamble, t, self._compressors.take())
         return self._chunk
 
     def end_chunk(self, now: int) -> Head:
@@ -150,6 +169,7 @@ class Segment:
         if chunk is None:
             raise RuntimeError("no chunk is open")
         self._put(chunk.finish())
+        self._compressors.give(chunk.compressor)
         seal = chunk.seal()
         self._tree.append(seal.leaf())
         self._index.append((chunk.offset, seal.first_frame, seal.first_t, seal.last_t))
@@ -197,10 +217,7 @@ class Segment:
     def finish(self, now: int) -> Head:
         """Ends the open chunk, appends INDEX and footer, syncs and closes the file; returns the last head."""
         head = self.end_chunk(now) if self._chunk is not None else self.checkpoint(now)
-        payload = bytes(msgpack.packb({"chunks": self._index, "frames": self.next_frame}))
-        length = layout.SKIPPABLE.size + len(payload) + layout.FOOTER.size
-        footer = layout.FOOTER.pack(length, layout.FOOTER_MAGIC)
-        self._put(layout.skippable(layout.INDEX_MAGIC, payload + footer))
+        self._put(index_block(self._index, self.next_frame))
         self._write()
         self.sync()
         self.abandon()
@@ -233,6 +250,7 @@ class _Chunk:
     def __init__(self, offset: int, preamble: Preamble, t: int, compressor: zstandard.ZstdCompressor) -> None:
         packed = pack_preamble(preamble)
         self.offset = offset
+        self.compressor = compressor
         self.first_t = t
         self.raw = 0
         self.stored = 0

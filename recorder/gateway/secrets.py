@@ -53,6 +53,8 @@ def _read(path: Path, of: str) -> bytes:
             return file.read(_SIZE_LIMIT)
     except OSError as error:
         raise SecretError(f"cannot read the key of {of} in {path}: {error.strerror}") from None
+    except ValueError:
+        raise SecretError(f"the path of the key of {of} is no path") from None
 
 
 def _run(command: tuple[str, ...], of: str) -> bytes:
@@ -69,6 +71,8 @@ def _run(command: tuple[str, ...], of: str) -> bytes:
         raise SecretError(f"the command for the key of {of} took more than {_COMMAND_LIMIT_S} s") from None
     except OSError as error:
         raise SecretError(f"the command for the key of {of} does not start: {error.strerror}") from None
+    except ValueError:
+        raise SecretError(f"the command for the key of {of} is no command") from None
     if done.returncode or not done.stdout or len(done.stdout) > _SIZE_LIMIT:
         raise SecretError(f"the command for the key of {of} failed with status {done.returncode}")
     return done.stdout

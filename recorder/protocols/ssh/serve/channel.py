@@ -72,6 +72,9 @@ class Pair(Protocol):
     def deliver(self, leg: "Leg", item: Item) -> None:
         """Takes the next item that arrived on `leg`."""
 
+    def at_once(self, leg: "Leg", request: Request) -> bool:
+        """Whether the request that came on `leg` was dealt with out of turn; else it is delivered in turn."""
+
     def must_wait(self, leg: "Leg") -> bool:
         """Whether nothing may be delivered from `leg` now; `leg.pump` is called when that changes."""
 
@@ -172,13 +175,23 @@ class Leg(SSHPacketHandler):
 
     def pump(self, limit: int = -1) -> bool:
         """Delivers what waits, `limit` items at most, as far as it may; True when more could follow."""
-        while self._inbound and limit and not self.waiting and not self.pair.must_wait(self):
-            item = self._inbound.popleft()
+        while limit and (item := self._next()) is not None:
             if isinstance(item, Data):
                 self._consume(len(item.data))
             self.pair.deliver(self, item)
             limit -= 1
         return bool(self._inbound) and not self.waiting and not self.pair.must_wait(self)
+
+    def _next(self) -> Item | None:
+        """Takes what may be delivered now: an answer passes what waits for one, since both sides may be asking."""
+        if not self._inbound or self.pair.must_wait(self):
+            return None
+        if not self.waiting:
+            return self._inbound.popleft()
+        reply = next((item for item in self._inbound if isinstance(item, Reply)), None)
+        if reply is not None:
+            self._inbound.remove(reply)
+        return reply
 
     def _consume(self, size: int) -> None:
         self._consumed += size
@@ -309,7 +322,9 @@ class Leg(SSHPacketHandler):
             text = name.decode("ascii")
         except UnicodeDecodeError:
             raise ProtocolError("Invalid channel request") from None
-        self._arrived(Request(text, want_reply, packet.get_remaining_payload()))
+        request = Request(text, want_reply, packet.get_remaining_payload())
+        if not self.pair.at_once(self, request):
+            self._arrived(request)
 
     def _process_response(self, kind: int, _id: int, packet: SSHPacket) -> None:
         packet.check_end()

@@ -6,6 +6,7 @@ not know how to record is refused, and the refusal recorded.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from asyncssh.packet import PacketDecodeError, SSHPacket
 
@@ -15,7 +16,8 @@ from recorder.protocols.ssh.serve.channel import Data, Eof, Item, Leg, Reply, Re
 from recorder.protocols.ssh.serve.transport import Transport
 
 # Requests that change nothing a reviewer would ask for, passed on and noted by name.
-_PASSED = frozenset({"eow@openssh.com", "simple@openssh.com", "xon-xoff", "keepalive@openssh.com"})
+_KEEPALIVE = "keepalive@openssh.com"
+_PASSED = frozenset({"eow@openssh.com", "simple@openssh.com", "xon-xoff", _KEEPALIVE})
 _ASKED = frozenset({"shell", "exec", "subsystem"})
 _FORWARDS = {"x11-req": "x11-forwarding", "auth-agent-req@openssh.com": "agent-forwarding"}
 _ASSERTED = {b"TACHO_RUN": "run", b"TACHO_REQUEST": "request", b"TACHO_FOR": "on_behalf_of"}
@@ -78,11 +80,10 @@ class ChannelPair:
         if other is not None:
             other.pump()
 
-    def pump(self) -> None:
-        """Goes on in both directions."""
-        self.agent.pump()
-        if self.target is not None:
-            self.target.pump()
+    def steps(self) -> list[Callable[[], bool]]:
+        """One for each direction: passes one item on, and says whether more could follow."""
+        legs = [self.agent] if self.target is None else [self.agent, self.target]
+        return [partial(leg.pump, 1) for leg in legs]
 
     @property
     def idle(self) -> bool:
@@ -225,6 +226,15 @@ class ChannelPair:
             self._unanswered.append(request.name)
         self.target.send_request(request)
 
+    def at_once(self, leg: Leg, request: Request) -> bool:
+        """Answers a target's keepalive: behind data that an end does not read, the agent's answer would be too late."""
+        if leg is self.agent or request.name != _KEEPALIVE or leg.waiting:
+            return False
+        self.gate.note("request", self.stream, request=request.name, side="out")
+        if request.want_reply:
+            leg.send_reply(False)
+        return True
+
     def _target_request(self, request: Request) -> None:
         packet = SSHPacket(request.payload)
         if request.name == "exit-status":
@@ -253,7 +263,8 @@ class ChannelPair:
     def _note_environment(self, packet: SSHPacket) -> None:
         name, value = packet.get_string(), packet.get_string()
         if name in _ASSERTED:
-            self.gate.note("asserted", self.stream, **{_ASSERTED[name]: _text(value)})
+            # It also goes to the catalogue, which takes no lone surrogates.
+            self.gate.note("asserted", self.stream, **{_ASSERTED[name]: value.decode("utf-8", "backslashreplace")})
         else:
             self.gate.note("env", self.stream, variable=_text(name), value=_text(value))
 

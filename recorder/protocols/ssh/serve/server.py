@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 
@@ -52,6 +53,7 @@ class AgentConnection(Transport, SSHServerConnection):
         self._early: list[Callable[[], None]] = []
         self._pairs: dict[int, ChannelPair] = {}
         self._streams = 0
+        self._turn = 0
         self._gate: Gate | None = None
         self._target: TargetConnection | None = None
         self._decide: Spawn = spawn
@@ -166,8 +168,13 @@ class AgentConnection(Transport, SSHServerConnection):
             await asyncio.sleep(0.01)
 
     def _pump(self) -> None:
-        for pair in list(self._pairs.values()):
-            pair.pump()
+        """Goes on, one item each in turn; whose turn is first changes, because one bulk item may use up what may pass."""
+        streams = deque(self._pairs)
+        streams.rotate(-self._turn)
+        self._turn += 1
+        waiting = [step for stream in streams for step in self._pairs[stream].steps()]
+        while waiting:
+            waiting = [step for step in waiting if step()]
 
     def feeders(self) -> Sequence[Callable[[], bool]]:
         """The target's legs (Transport)."""
