@@ -1,0 +1,37 @@
+"""Which panes there is room for, by the size of the terminal and by what the person asked to see. Pure."""
+
+from typing import NamedTuple
+
+_BOTH = 150
+_COMMANDS = 100
+_LEAST_SCREEN = 30
+
+
+class Arrangement(NamedTuple):
+    """What is shown: panes, and how many lines the timeline has; `commands_width` in cells."""
+
+    title: bool
+    commands: bool
+    who: bool
+    screen: bool
+    timeline: int
+    commands_width: int
+
+
+def arrangement(width: int, height: int, commands: bool | None, who: bool | None) -> Arrangement:
+    """The panes for a terminal of `width` by `height` cells; None leaves a side panel to the room there is.
+
+    A panel that was asked for takes the place of the screen where there is not room for both.
+    """
+    commands_width = 40 if width >= 180 else 30
+    show_commands = width >= _COMMANDS if commands is None else commands
+    show_who = width >= _BOTH if who is None else who
+    left = width - commands_width * show_commands - 34 * show_who
+    return Arrangement(
+        title=height >= 12,
+        commands=show_commands,
+        who=show_who,
+        screen=left >= _LEAST_SCREEN or not (show_commands or show_who),
+        timeline=4 if height >= 30 else 2 if height >= 14 else 1 if height >= 6 else 0,
+        commands_width=commands_width,
+    )
