@@ -49,7 +49,7 @@ class Gateway:
 
 def tacho(*arguments: str) -> list[str]:
     """The command line of a verb, run by the Python that runs this."""
-    return [sys.executable, "-m", ("recorder" if arguments[0] in ("init", "gateway") else "replay"), *arguments]
+    return [sys.executable, "-m", "replay", *arguments]
 
 
 def make(folder: Path) -> Gateway:
@@ -62,7 +62,7 @@ def make(folder: Path) -> Gateway:
 
 def configure(gateway: Gateway, target: Target, agent_key: str) -> None:
     """Adds the target and the agent to the configuration; every listener takes a free port of 127.0.0.1."""
-    text = gateway.configuration.read_text()
+    text = gateway.configuration.read_text(encoding="utf-8")
     text = re.sub(r'^(address\s*=\s*)"127\.0\.0\.1:\d+"', r'\1"127.0.0.1:0"', text, flags=re.MULTILINE)
     text += f"""
 [[target]]
@@ -78,7 +78,7 @@ name    = "{AGENT}"
 keys    = ["{agent_key}"]
 targets = ["{TARGET}"]
 """
-    gateway.configuration.write_text(text)
+    gateway.configuration.write_text(text, encoding="utf-8")
 
 
 @asynccontextmanager

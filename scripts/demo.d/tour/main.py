@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import io
 import os
 import shutil
 import signal
@@ -23,12 +24,17 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; 0, or 1 after one sentence, 2 for a wrong option, 130 when interrupted."""
     options = _options(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     kept = options.keep is not None
     try:
         folder = _folder(options.keep)
     except DemoError as error:
         _say(str(error))
         return 1
+    # Started in the background of a script, SIGINT is ignored, and would be in the agent's shell as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         review = asyncio.run(_record(folder, embedded=options.embedded))
         for number in (signal.SIGTERM, signal.SIGHUP):
@@ -38,8 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             review.export(folder / "exports" if kept else Path(tempfile.mkdtemp(prefix="tachograph-demo-exports-")))
         else:
             review.play()
+            if not kept:
+                _say("nothing was kept: --keep DIR leaves everything for a look, --plain prints the transcript")
         if kept:
-            _say(f"kept {folder}; look again: TACHO_CONFIG={review.gateway.configuration} tacho play {review.run}")
+            _say(f"kept {folder}; look again with {review.again}")
     except DemoError as error:
         _say(str(error))
         return 1

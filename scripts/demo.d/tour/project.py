@@ -95,12 +95,12 @@ def lay_out(home: Path, path: str) -> None:
     """Writes the home folder, which may exist and be empty; its shells look for programs in `path`."""
     shop = home / "shop"
     shop.mkdir(parents=True)
-    (home / ".profile").write_text(_PROFILE.format(path=shlex.quote(path)))
-    (home / ".vimrc").write_text(_VIMRC)
-    (shop / "shop.conf").write_text(_CONFIGURATION)
-    (shop / "shop.log").write_text("".join(_log_lines()))
+    (home / ".profile").write_text(_PROFILE.format(path=shlex.quote(path)), encoding="utf-8")
+    (home / ".vimrc").write_text(_VIMRC, encoding="utf-8")
+    (shop / "shop.conf").write_text(_CONFIGURATION, encoding="utf-8")
+    (shop / "shop.log").write_text("".join(_log_lines()), encoding="utf-8")
     for name, text in (("check", _CHECK), ("deploy", _DEPLOY), ("health", _HEALTH)):
-        (shop / name).write_text(text)
+        (shop / name).write_text(text, encoding="utf-8")
         (shop / name).chmod(0o755)
 
 

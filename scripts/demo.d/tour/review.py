@@ -1,6 +1,7 @@
 """What follows the run: the transcript, the verification and the exports in plain text, or the reviewer."""
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,12 @@ class Review:
     gateway: Gateway
     run: str
     sessions: Sequence[str]
+
+    @property
+    def again(self) -> str:
+        """The command that opens the reviewer on the run's first session."""
+        program = str(Path(sys.executable).with_name("tacho"))
+        return shlex.join([program, "play", self.sessions[0], "--config", str(self.gateway.configuration)])
 
     def _verb(self, *arguments: str) -> None:
         """Runs a verb whose output goes to ours; DemoError when it fails."""

@@ -71,8 +71,11 @@ async def _connect(errand: Errand) -> asyncssh.SSHClientConnection:
 
 async def _tell(errand: Errand, connection: asyncssh.SSHClientConnection, say: Callable[[str], None]) -> None:
     asserted = errand.asserted
-    tools = await _run(connection, asserted, "uname -sr; for t in less vim vi nano; do command -v $t; done; true", 0)
-    found = {Path(line).name for line in tools.splitlines()}
+    answer = await _run(
+        connection, asserted, "cd ~/shop && pwd && for t in less vim vi nano; do command -v $t; done; :", 0
+    )
+    shop, *tools = answer.splitlines()
+    found = {Path(tool).name for tool in tools}
     say("works in a terminal: looks around, breaks a configuration, repairs it, deploys")
     async with shell(connection, asserted, _SIZE) as keyboard:
         await keyboard.prompt()
@@ -81,7 +84,7 @@ async def _tell(errand: Errand, connection: asyncssh.SSHClientConnection, say: C
         await _deploy(keyboard)
         await keyboard.begin("exit")
     say("copies files, runs commands of which some fail, and asks for what it may not have")
-    await _copy(connection, errand)
+    await _copy(connection, errand, shop)
     for command, status in (("cd ~/shop && ./health", 3), ("cat ~/shop/absent.conf", 1)):
         await asyncio.sleep(_PAUSE_S)
         await _run(connection, asserted, command, status)
@@ -165,13 +168,13 @@ async def _deploy(keyboard: Keyboard) -> None:
     await keyboard.prompt()
 
 
-async def _copy(connection: asyncssh.SSHClientConnection, errand: Errand) -> None:
+async def _copy(connection: asyncssh.SSHClientConnection, errand: Errand, shop: str) -> None:
     note = errand.folder / "release-note.txt"
     note.write_text("shop 1.4.2: the upstream timeout is 5 s now\n")
     async with connection.start_sftp_client(env=errand.asserted) as sftp:
-        await sftp.get("shop/shop.log", str(errand.folder / "shop.log"))
-        await sftp.put(str(note), "shop/release-note.txt")
-        await sftp.rename("shop/release-note.txt", "shop/RELEASE")
+        await sftp.get(f"{shop}/shop.log", str(errand.folder / "shop.log"))
+        await sftp.put(str(note), f"{shop}/release-note.txt")
+        await sftp.rename(f"{shop}/release-note.txt", f"{shop}/RELEASE")
     if not (errand.folder / "shop.log").stat().st_size:
         raise DemoError("the agent fetched an empty shop.log")
 

@@ -89,7 +89,7 @@ async def _sshd(program: Path, folder: Path, home: Path, login: str, key: Path) 
         raise _Unusable(f"the login shell of {login} is {shell}")
     port = _free_port()
     configuration = folder / "sshd_config"
-    configuration.write_text(_configuration(port, folder, home, key.with_suffix(".pub")))
+    configuration.write_text(_configuration(port, folder, home, key.with_suffix(".pub")), encoding="utf-8")
     with _privilege_folder(await _complaint(program, configuration)):
         log = folder / "sshd.log"
         child = await Child.start([str(program), "-D", "-e", "-f", str(configuration)], cwd=folder, errors=log)
@@ -188,7 +188,7 @@ AllowTcpForwarding no
 X11Forwarding no
 AcceptEnv TACHO_* LANG LC_*
 SetEnv "HOME={home}" "PATH={path}" "LANG=C.UTF-8"
-Subsystem sftp internal-sftp -d "{home}"
+Subsystem sftp internal-sftp
 """
 
 
