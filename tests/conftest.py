@@ -1,0 +1,3 @@
+"""Fixtures that several packages of tests use."""
+
+pytest_plugins = ("tests.servers.fixtures",)

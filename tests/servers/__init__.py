@@ -1,0 +1,1 @@
+"""Real servers and clients for the service tests, one a module; each ends with the process that started it."""
