@@ -51,6 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DemoError as error:
         _say(str(error))
         return 1
+    except BrokenPipeError:
+        # What is still buffered has no reader; at exit Python would complain about it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        _say(f"the demo cannot go on: {error}")
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         _say("interrupted")
         return INTERRUPTED
