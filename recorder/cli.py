@@ -1,5 +1,6 @@
 """The gateway's and the administrator's verbs. Heavy imports happen inside the verb that needs them."""
 
+import gc
 import logging
 import os
 import sys
@@ -111,8 +112,9 @@ def gateway(config_file: Path | None, grace: float, debug: bool) -> None:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     logging.getLogger("asyncssh").setLevel(logging.INFO if debug else logging.CRITICAL)
-    # Two threads of Python, the loop and the tape writer, hand the interpreter to each other many times a second.
-    sys.setswitchinterval(0.0005)
+    # What is loaded by now stays: the collector need not look through it again and again while bytes flow.
+    gc.collect()
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(config, grace, click.echo))

@@ -4,6 +4,7 @@ It ends when the worker lets go of it; when the worker died, it first writes all
 """
 
 import contextlib
+import gc
 import queue
 import select
 import signal
@@ -278,6 +279,7 @@ def main() -> None:
     size = int.from_bytes(link.recv(4, socket.MSG_WAITALL), "little")
     tapes, name, key = msgpack.unpackb(link.recv(size, socket.MSG_WAITALL))
     gateway = (name, Ed25519PrivateKey.from_private_bytes(key))
+    gc.freeze()  # what is loaded by now stays
     Scribe(ring.Ring(memory), link, Path(tapes), gateway).run()
 
 

@@ -20,6 +20,8 @@ from recorder.model import Head
 
 _LEVEL = 1
 _IDLE_COMPRESSORS = 8
+_FUTILE = 0.99  # a full chunk that stays larger than this part of its frames did not compress …
+_TRY_AGAIN = 8  # … and compression is tried again with the eighth after it
 _DROP_BYTES = 4 * 1024 * 1024
 _PIECES = 512  # of one writev; Linux takes 1,024 at most
 _LARGE = 4096  # bytes of a frame that goes to the compressor by itself rather than joined with others
@@ -65,6 +67,31 @@ class Compressors:
             self._idle.append(compressor)
 
 
+class Stored:
+    """A zstd frame of raw blocks (RFC 8878 section 3.1.1.2), for content that does not compress: the same interface as
+    zstandard's compressobj, at the cost of a copy."""
+
+    _HEADER = layout.MAGIC.pack(layout.ZSTD_MAGIC) + b"\x00\x48"  # no checksum, no content size; a window of 512 KiB
+    _BLOCK = 128 * 1024
+    _LAST = b"\x01\x00\x00"  # an empty raw block that ends the frame
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def compress(self, data: bytes) -> bytes:
+        """The blocks that hold `data`."""
+        pieces = [] if self._begun else [self._HEADER]
+        self._begun = True
+        for at in range(0, len(data), self._BLOCK):
+            piece = data[at : at + self._BLOCK]
+            pieces += ((len(piece) << 3).to_bytes(3, "little"), piece)
+        return b"".join(pieces)
+
+    def flush(self, how: int) -> bytes:
+        """What ends the frame when `how` says so; nothing is ever held back."""
+        return self._LAST if how == zstandard.COMPRESSOBJ_FLUSH_FINISH else b""
+
+
 class Segment:
     """One `.tape` file being written. `flush` makes it readable, `sync` durable, `finish` complete."""
 
@@ -96,6 +123,7 @@ class Segment:
         self._remaining: dict[tuple[int, int], int] = {}
         self._chunk: _Chunk | None = None
         self._unwritten: list[bytes] = []
+        self._futile = 0  # full chunks in a row, since one that was tried, that did not compress
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
         lock(self._fd)
         header = Header(
@@ -155,7 +183,8 @@ class Segment:
     def _begin(self, t: int) -> "_Chunk":
         resume = tuple((stream, side, left) for (stream, side), left in sorted(self._remaining.items()))
         preamble = Preamble(self._tree.size, self.next_frame, os.urandom(_SEED), resume)
-        self._chunk = _Chunk(self.size, preamble, t, self._compressors.take())
+        compressor = self._compressors.take() if self._futile % _TRY_AGAIN == 0 else None
+        self._chunk = _Chunk(self.size, preamble, t, compressor)
         return self._chunk
 
     def end_chunk(self, now: int) -> Head:
@@ -169,7 +198,12 @@ class Segment:
         if chunk is None:
             raise RuntimeError("no chunk is open")
         self._put(chunk.finish())
-        self._compressors.give(chunk.compressor)
+        if chunk.compressor is not None:
+            self._compressors.give(chunk.compressor)
+            futile = chunk.raw >= layout.CHUNK_RAW and chunk.stored > chunk.raw * _FUTILE
+            self._futile = int(futile)
+        else:
+            self._futile += 1
         seal = chunk.seal()
         self._tree.append(seal.leaf())
         self._index.append((chunk.offset, seal.first_frame, seal.first_t, seal.last_t))
@@ -247,7 +281,7 @@ class Segment:
 class _Chunk:
     """The chunk that is being filled: frames wait in `_frames` until a flush compresses them."""
 
-    def __init__(self, offset: int, preamble: Preamble, t: int, compressor: zstandard.ZstdCompressor) -> None:
+    def __init__(self, offset: int, preamble: Preamble, t: int, compressor: zstandard.ZstdCompressor | None) -> None:
         packed = pack_preamble(preamble)
         self.offset = offset
         self.compressor = compressor
@@ -262,7 +296,7 @@ class _Chunk:
         self._waiting = True
         self._leaves: list[bytes] = []
         self._hash = hashlib.sha256()
-        self._stream = compressor.compressobj()
+        self._stream = compressor.compressobj() if compressor is not None else Stored()
 
     def add(self, number: int, t: int, packed: bytes) -> None:
         if len(packed) >= _LARGE:

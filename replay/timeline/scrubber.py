@@ -17,7 +17,7 @@ from replay.recording import Recording
 from replay.timeline.moment import Moment
 from replay.timeline.view import View
 
-_SPACING = 256 * 1024
+_SPACING = 512 * 1024
 _FRAME_COST = 64  # what passing over a frame costs, in bytes of output
 
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 _BOTH = 150
 _COMMANDS = 100
 _LEAST_SCREEN = 30
+_USUAL_SCREEN = 92  # cells: 80, a border, and some more
+_WHO = 34  # cells, as the panel's own style says
 
 
 class Arrangement(NamedTuple):
@@ -23,10 +25,11 @@ def arrangement(width: int, height: int, commands: bool | None, who: bool | None
 
     A panel that was asked for takes the place of the screen where there is not room for both.
     """
-    commands_width = 40 if width >= 180 else 30
     show_commands = width >= _COMMANDS if commands is None else commands
     show_who = width >= _BOTH if who is None else who
-    left = width - commands_width * show_commands - 34 * show_who
+    left = width - _WHO * show_who
+    commands_width = min(max(left - _USUAL_SCREEN, 26), 40)
+    left -= commands_width * show_commands
     return Arrangement(
         title=height >= 12,
         commands=show_commands,

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.segment import Segment
 from textual.binding import Binding, BindingType
 from textual.events import Click, MouseScrollDown, MouseScrollUp
 from textual.message import Message
@@ -122,10 +123,11 @@ class CommandList(Lines, can_focus=True):
         if sign in "◆✗" and (ending := words.ending(command)):
             pieces.append((f"{ending} ", self.look(f"command-list--{_LOOKS[sign]}")))
         pieces.append((words.label(command), text))
-        if self.has_focus and index == self._cursor:
-            cursor = self.get_component_rich_style("command-list--cursor", partial=True)
-            pieces = [(piece, style + cursor) for piece, style in pieces]
-        return self.line(pieces, width)
+        row = self.line(pieces, width)
+        if not (self.has_focus and index == self._cursor):
+            return row
+        cursor = self.get_component_rich_style("command-list--cursor", partial=True)
+        return Strip([Segment(text, (style or cursor) + cursor) for text, style, _ in row])
 
     def _reveal(self, index: int) -> None:
         rows = max(self.size.height - 1, 1)

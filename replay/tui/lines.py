@@ -23,6 +23,7 @@ class Lines(Widget):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, markup=False)
         self._drawn: Sequence[Strip] = ()
+        self._looks: dict[tuple[str, ...], Style] = {}
 
     def lines(self, width: int, height: int) -> Sequence[Strip]:
         """What is shown in an area of `width` by `height` cells, one strip a line."""
@@ -33,6 +34,7 @@ class Lines(Widget):
         width, height = self.size
         if not width or not height:
             return
+        self._looks.clear()
         lines = list(self.lines(width, height))[:height]
         lines += [self.line((), width)] * (height - len(lines))
         before, self._drawn = self._drawn, lines
@@ -58,15 +60,19 @@ class Lines(Widget):
     def notify_style_update(self) -> None:
         """The theme changed (Textual)."""
         super().notify_style_update()
+        self._looks.clear()
         self._drawn = ()
         self.redraw()
 
     def look(self, *names: str) -> Style:
         """The pane's own style, or that of its component classes, one over the other."""
-        style = self.rich_style
-        for name in names:
-            style += self.get_component_rich_style(name, partial=True)
-        return style
+        known = self._looks.get(names)
+        if known is None:
+            known = self.rich_style
+            for name in names:
+                known += self.get_component_rich_style(name, partial=True)
+            self._looks[names] = known
+        return known
 
     def line(self, pieces: Iterable[Piece], width: int) -> Strip:
         """A strip of just `width` cells; text that does not fit is cut and ends in `…`."""

@@ -33,7 +33,7 @@ _TICK_S = 1 / 30
 _GROW_S = 0.5
 _BREATH_S = 0.001  # left to keys between two parts of a long survey
 _FRAMES = 20_000  # surveyed at once: about a tenth of a second
-_COST = 512 * 1024  # bytes of output drawn at once: likewise
+_COST = 256 * 1024  # bytes of output drawn at once: likewise
 _SHORT = 60_000_000
 _SAID_TICKS = 120
 _FOUND = {
@@ -78,8 +78,8 @@ class Player(Screen[None]):
     def on_mount(self) -> None:
         """Reads what a glance needs, then starts (Textual)."""
         self._ticks = self.set_interval(_TICK_S, self.tick, pause=True)
-        self._survey()
         self.deck.seek(Moment(self._at))
+        self._survey()
         if self.deck.live:
             self._growth = self.set_interval(_GROW_S, self.grow)
             if self.deck.playback.at_end:

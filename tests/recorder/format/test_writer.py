@@ -16,6 +16,7 @@ import zstandard
 
 from recorder import tree
 from recorder.format.frame import Kind
+from recorder.format.reader import SegmentReader
 from recorder.format.seal import Previous, unpack_header, unpack_seal
 from recorder.format.writer import Compressors, Entry, Segment, is_locked
 from tests.recorder.format.tape_tools import (
@@ -394,3 +395,31 @@ def test_a_body_over_the_limit_is_refused(path: Path) -> None:
     with pytest.raises(ValueError, match="32768 at most"):
         segment.append([Entry(0, Kind.IN, 0, bytes(32 * 1024 + 1))], NOW)
     segment.abandon()
+
+
+def zstd_block_count(frame: bytes) -> int:
+    """The number of blocks in a zstd frame whose header is six bytes long."""
+    position, count, last = 6, 0, 0
+    while not last:
+        header = int.from_bytes(frame[position : position + 3], "little")
+        last, size = header & 1, header >> 3
+        position += 3 + (1 if header >> 1 & 3 == 1 else size)
+        count += 1
+    return count
+
+
+def test_content_that_does_not_compress_is_stored_and_compression_is_tried_again(path: Path) -> None:
+    noise, text = random.Random(3).randbytes(24 * 8 * 32 * 1024), b"the same line again\r\n" * 1500
+    bodies = [noise[at : at + 32 * 1024] for at in range(0, len(noise), 32 * 1024)] + [text[: 32 * 1024]] * 160
+    segment = segment_at(path)
+    segment.append([Entry(number, Kind.OUT, 1, body) for number, body in enumerate(bodies)], NOW)
+    segment.finish(NOW)
+    # Stored: a block for the preamble, one for each frame and an empty last one. The compressor fills its own.
+    blocks = [zstd_block_count(piece.content) for piece in only(pieces(path.read_bytes()), CHUNK)]
+    kinds = ["stored" if count == 10 else "tried" for count in blocks]
+    assert kinds[:10] == ["tried", *["stored"] * 7, "tried", "stored"]
+    assert kinds[-4:] == ["tried"] * 4
+    assert [value[3] for value, _ in values_of(stream_of(path)) if isinstance(value[2], int)] == bodies
+    reader = SegmentReader(path)
+    assert [frame.data() for chunk in reader.chunks for frame in reader.frames(chunk)] == bodies
+    assert path.stat().st_size < len(noise) * 1.01 + 400_000

@@ -38,7 +38,8 @@ class Terminal:
     def start(self, tape: Path, at: int = 0, environment: dict[str, str] | None = None) -> None:
         """Runs the player in 80 by 24 cells; the pane stays when it has ended."""
         given = {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(environment or {})}
-        shell = ["env", "-u", "NO_COLOR", *(f"{key}={value}" for key, value in given.items())]
+        unset = [part for name in ("NO_COLOR", "COLUMNS", "LINES") for part in ("-u", name)]
+        shell = ["env", *unset, *(f"{key}={value}" for key, value in given.items())]
         command = [*shell, sys.executable, "-c", PROGRAM, str(tape), str(at)]
         self._run("new-session", "-d", "-x", "80", "-y", "24", *command, ";", "set", "remain-on-exit", "on")
 
@@ -110,6 +111,7 @@ def test_played_in_a_real_terminal(tmp_path: Path, terminal: Terminal) -> None:
     terminal.resize(20, 5)
     terminal.until(lambda text: "00:15" in text.split("\n")[4] and "make all" not in text)
     terminal.resize(80, 24)
+    terminal.sees("? help")
     terminal.keys("Space")
     terminal.sees("idle 1 min, folded")
     terminal.keys("q")
