@@ -117,8 +117,12 @@ async def _listen(
     for listener in config.listeners:
         try:
             servers.append(await ssh.listen(listener, [host_key], front, spawn))
+        except ValueError as error:
+            raise StartError(
+                f"{config.keys / 'ssh_host'} holds {error}: restore it, or run `tacho init` anew"
+            ) from None
         except OSError as error:
-            why = error.strerror or str(error)
+            why = os.strerror(error.errno) if error.errno else str(error)
             raise StartError(
                 f"cannot listen on {listener.host}:{listener.port}: {why}; choose another address"
             ) from None

@@ -14,6 +14,7 @@ from tests.servers.process import LIMIT_S, environment
 _Value = TypeVar("_Value")
 HOST = "gateway"  # the name that the clients use
 Done = subprocess.CompletedProcess[bytes]
+Running = subprocess.Popen[bytes]
 
 
 class Client:
@@ -60,9 +61,7 @@ class Client:
         return self.ssh(f"{self.user}@{HOST}", command, stdin=stdin, limit=limit)
 
     @contextmanager
-    def start(
-        self, *arguments: str | bytes, stdin: int | IO[bytes] = subprocess.PIPE
-    ) -> Iterator["subprocess.Popen[bytes]"]:
+    def start(self, *arguments: str | bytes, stdin: int | IO[bytes] = subprocess.PIPE) -> Iterator[Running]:
         """`ssh ARGUMENTS`, running; what still runs at the end of the context is killed."""
         with subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *self.command("ssh", *arguments)],
@@ -89,7 +88,7 @@ class Client:
             "config": [],
             "login_timeout": LIMIT_S,
         }
-        connection = await asyncssh.connect(**(defaults | options))  # type: ignore[arg-type] # a mapping of options
+        connection = await asyncssh.connect(**(defaults | options))
         try:
             yield connection
         finally:

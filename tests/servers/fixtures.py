@@ -35,8 +35,8 @@ def new_gateway(site: Site, tmp_path: Path) -> Iterator[NewGateway]:
     """Starts gateways of the test's own, with more targets where it wants; they end with the test."""
     started: list[Gateway] = []
 
-    def start(*more: TargetEntry, grace: float = 30.0) -> Gateway:
-        gateway = site.start(tmp_path / f"gateway{len(started)}", *more, grace=grace)
+    def start(*more: TargetEntry, grace: float = 30.0, debug: bool = True) -> Gateway:
+        gateway = site.start(tmp_path / f"gateway{len(started)}", *more, grace=grace, debug=debug)
         started.append(gateway)
         return gateway
 

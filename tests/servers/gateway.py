@@ -79,7 +79,7 @@ class Install:
         shutil.copytree(self.folder, folder)
         listener = '[[listen]]\nprotocol = "ssh"\naddress = "127.0.0.1:0"\n'
         tables = [listener, *(f'{listener}target = "{name}"\n' for name in fixed)]
-        tables += [entry.toml() for entry in (*targets, *agents)]
+        tables += [entry.toml() for entry in targets] + [entry.toml() for entry in agents]
         (folder / "tachograph.toml").write_text("\n".join(['[gateway]\ndata = "var"\n', *tables]))
         return folder
 
@@ -105,10 +105,10 @@ def refusal_to_start(folder: Path) -> tuple[int, str]:
 class Gateway:
     """A running gateway."""
 
-    def __init__(self, folder: Path, grace: float = 30.0, listeners: int = 1) -> None:
+    def __init__(self, folder: Path, grace: float = 30.0, listeners: int = 1, *, debug: bool = True) -> None:
         self.folder = folder
         self.data = folder / "var"
-        command = gateway_command(folder, "--debug", "--grace", str(grace))
+        command = gateway_command(folder, *(["--debug"] if debug else []), "--grace", str(grace))
         self.server = Server(command, folder / "gateway.log", _environment())
         ready = self.server.lines(r"^ready ssh (?P<host>\S+):(?P<port>\d+)$", listeners)
         self.ports = [int(match["port"]) for match in ready]

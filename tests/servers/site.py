@@ -51,9 +51,10 @@ class Site:
         *more: TargetEntry,
         grace: float = 30.0,
         fixed: tuple[str, ...] = (),
+        debug: bool = True,
     ) -> Gateway:
         """Another gateway, of the caller's own."""
-        return Gateway(self.prepare(folder, *more, fixed=fixed), grace, 1 + len(fixed))
+        return Gateway(self.prepare(folder, *more, fixed=fixed), grace, 1 + len(fixed), debug=debug)
 
     def prepare(self, folder: Path, *more: TargetEntry, fixed: tuple[str, ...] = ()) -> Path:
         """A gateway's folder, not yet started."""

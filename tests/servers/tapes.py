@@ -80,9 +80,7 @@ class Taped:
         return [
             {key: value for key, value in frame.facts().items() if key != "name"}
             for frame in self.frames
-            if frame.kind == Kind.NOTE
-            and frame.facts()["name"] == name
-            and (stream is None or frame.stream == stream)
+            if frame.kind == Kind.NOTE and frame.facts()["name"] == name and (stream is None or frame.stream == stream)
         ]
 
     def commands(self) -> dict[int, bytes]:

@@ -157,17 +157,20 @@ class Leg(SSHPacketHandler):
             self._arrived(Data(data, stderr=False))
             return
         size = len(data)
-        if size > self._receive_window:
-            raise ProtocolError("Window exceeded")
-        self._receive_window -= size
+        self._admit(size)
         self._consume(size)
         self.pair.data(self, data)
 
+    def _admit(self, size: int) -> None:
+        if size > PACKET:
+            raise ProtocolError(f"{size} bytes in one packet, {PACKET} at most were agreed")
+        if size > self._receive_window:
+            raise ProtocolError("Window exceeded")
+        self._receive_window -= size
+
     def _arrived(self, item: Item) -> None:
         if isinstance(item, Data):
-            if len(item.data) > self._receive_window:
-                raise ProtocolError("Window exceeded")
-            self._receive_window -= len(item.data)
+            self._admit(len(item.data))
         elif len(self._inbound) > _QUEUE_LIMIT:
             raise ProtocolError("Too many channel requests wait")
         self._inbound.append(item)
@@ -339,6 +342,7 @@ class Leg(SSHPacketHandler):
         packet.check_end()
         self._check_open()
         self.close_received = True
+        self.outbound.clear()  # the peer opens its window no more
         self._arrived(Close())
         if self._inbound:
             self.pair.closing(self)

@@ -38,7 +38,8 @@ class ChannelPair:
         self._asked_to_open: tuple[int, int, int] | None = None
         self._unanswered: list[str] = []
         self._spawn = spawn
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadlines: dict[Leg, asyncio.TimerHandle] = {}
+        self._unwanted = 0  # bytes that came for a side which had closed
 
     # Opening
 
@@ -104,10 +105,13 @@ class ChannelPair:
 
     def data(self, leg: Leg, data: bytes) -> None:
         """Passes bytes on, recorded (Pair)."""
-        if leg is not self.agent:
-            self.gate.cross(Direction.OUT, self.stream, data, self.agent.send_data)
-        elif self.target is not None:
-            self.gate.cross(Direction.IN, self.stream, data, self.target.send_data)
+        other = self._other(leg)
+        if other is None or other.close_received:
+            self._unwanted += len(data)
+        elif leg is self.agent:
+            self.gate.cross(Direction.IN, self.stream, data, other.send_data)
+        else:
+            self.gate.cross(Direction.OUT, self.stream, data, other.send_data)
 
     def deliver(self, leg: Leg, item: Item) -> None:
         """Passes one item on, recorded (Pair)."""
@@ -115,7 +119,7 @@ class ChannelPair:
         if other is None:
             return
         if isinstance(item, Data):
-            if item.stderr and leg is self.target:
+            if item.stderr and leg is self.target and not other.close_received:
                 self.gate.cross(Direction.ERR, self.stream, item.data, other.send_stderr)
             else:
                 self.data(leg, item.data)
@@ -140,18 +144,24 @@ class ChannelPair:
         asyncio.get_running_loop().call_soon(other.pump)
 
     def _close(self, leg: Leg, other: Leg) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        if not self.over:
-            self.over = True
+        """Passes a close on. Who closed first hears the other's own close, behind its last words: an exit status."""
+        if leg in self._deadlines:
+            self._deadlines.pop(leg).cancel()
+        if not leg.close_sent:
             self.gate.note("close", self.stream, side="in" if leg is self.agent else "out")
+            other.send_close()
+            other.pump()
+            return
+        self.over = True
+        if self._unwanted:
+            self.gate.note("discarded", self.stream, bytes=self._unwanted, why="the channel was closed by then")
         other.send_close()
         leg.send_close()
 
     def closing(self, leg: Leg) -> None:
         """A Close arrived on `leg` behind items that wait: they get a limited time (Pair)."""
-        if self._deadline is None:
-            self._deadline = asyncio.get_running_loop().call_later(_CLOSE_LIMIT_S, self._give_up, leg)
+        if leg not in self._deadlines:
+            self._deadlines[leg] = asyncio.get_running_loop().call_later(_CLOSE_LIMIT_S, self._give_up, leg)
 
     def _give_up(self, leg: Leg) -> None:
         self.gate.note(

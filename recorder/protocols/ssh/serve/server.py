@@ -121,13 +121,15 @@ class AgentConnection(Transport, SSHServerConnection):
         reason = "the gateway stopped"
         try:
             refused = partial(gate.note, "refused", why="the target may open nothing")
-            self._target = await connect(
-                admitted.target,
-                admitted.login,
-                admitted.secret,
-                on_lost=lambda: self.end("the target closed the connection"),
-                on_refused=lambda kind: refused(request=kind, side="out"),
-                feeders=lambda: [partial(pair.agent.pump, 1) for pair in self._pairs.values()],
+            self._target = await self._unless_over(
+                connect(
+                    admitted.target,
+                    admitted.login,
+                    admitted.secret,
+                    on_lost=lambda: self.end("the target closed the connection"),
+                    on_refused=lambda kind: refused(request=kind, side="out"),
+                    feeders=lambda: [partial(pair.agent.pump, 1) for pair in self._pairs.values()],
+                )
             )
             reason = await self._serve(gate, self._target)
         except TargetUnavailable as error:
@@ -139,6 +141,18 @@ class AgentConnection(Transport, SSHServerConnection):
             self.bow_out(f"{reason} (session {gate.id})")
             await self._front.ended(gate, reason)
             await closed(self._target)
+
+    async def _unless_over(self, connecting: Coroutine[object, object, TargetConnection]) -> TargetConnection:
+        """The connection that `connecting` makes; TargetUnavailable when the session is over before."""
+        attempt = asyncio.ensure_future(connecting)
+        await asyncio.wait((attempt, self._over), return_when=asyncio.FIRST_COMPLETED)
+        if not attempt.done():
+            attempt.cancel()
+            await asyncio.wait((attempt,))
+            if not attempt.cancelled() and attempt.exception() is None:
+                attempt.result().bow_out("the session ended")
+            raise TargetUnavailable(self._over.result())
+        return attempt.result()
 
     async def _serve(self, gate: Gate, target: TargetConnection) -> str:
         gate.note(
@@ -157,6 +171,9 @@ class AgentConnection(Transport, SSHServerConnection):
                 await self._flush()
         except* Broken as broken:
             reason = str(broken.exceptions[0])
+        finally:
+            # What still asks after the end has nobody to decide it, and nothing it asks for can be had.
+            self._decide = lambda work: work.close()
         return reason
 
     async def _flush(self) -> None:
@@ -168,7 +185,7 @@ class AgentConnection(Transport, SSHServerConnection):
             await asyncio.sleep(0.01)
 
     def _pump(self) -> None:
-        """Goes on, one item each in turn; whose turn is first changes, because one bulk item may use up what may pass."""
+        """Goes on, one item each in turn; another begins each time, because one bulk item may use up what may pass."""
         streams = deque(self._pairs)
         streams.rotate(-self._turn)
         self._turn += 1
@@ -290,12 +307,19 @@ async def listen(
     front: Front,
     spawn: Callable[[Coroutine[object, object, None]], object],
 ) -> Server:
-    """Listens for agents; OSError when the address cannot be used. `host_keys` are private keys in OpenSSH form."""
+    """Listens for agents. `host_keys` are private keys in OpenSSH form.
+
+    OSError when the address cannot be used, ValueError when a host key cannot.
+    """
     loop = asyncio.get_running_loop()
+    try:
+        keys = [asyncssh.import_private_key(key) for key in host_keys]
+    except asyncssh.KeyImportError as error:
+        raise ValueError(f"no usable private key ({error})") from None
     options = await asyncssh.SSHServerConnectionOptions.construct(
         config=[],
         server_factory=_Owner,
-        server_host_keys=[asyncssh.import_private_key(key) for key in host_keys],
+        server_host_keys=keys,
         server_version=f"Tachograph_{__version__}",
         encryption_algs=list(ENCRYPTION),
         compression_algs=None,

@@ -36,6 +36,13 @@ class TargetConnection(Transport, SSHClientConnection):
         """The agent's legs (Transport)."""
         return self.feeding()
 
+    def give_up(self) -> None:
+        """Ends an attempt to connect. A loop that is cancelled in it closes the transport and tells nobody."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.abort()
+            self._cleanup(None)
+
     def _process_channel_open(self, _kind: int, _id: int, packet: SSHPacket) -> None:
         kind, sender = packet.get_string(), packet.get_uint32()
         self.on_refused(kind.decode("utf-8", "backslashreplace"))
@@ -86,20 +93,23 @@ async def connect(
         login_timeout=_CONNECT_LIMIT_S,
     )
     options.waiter = loop.create_future()
+    made: list[TargetConnection] = []
 
     def factory() -> TargetConnection:
         connection = TargetConnection(loop, options, wait="auth")
         connection.on_refused = on_refused
         connection.feeding = feeders
+        made.append(connection)
         return connection
 
     try:
         async with asyncio.timeout(_CONNECT_LIMIT_S):
-            _, connection = await loop.create_connection(factory, target.host, target.port)
             try:
+                _, connection = await loop.create_connection(factory, target.host, target.port)
                 await options.waiter
             except BaseException:
-                connection.abort()
+                for attempt in made:
+                    attempt.give_up()
                 raise
     except asyncssh.HostKeyNotVerifiable:
         mend = "somebody may stand in between; compare its key and correct host_key"

@@ -6,9 +6,12 @@ is under way, channel data takes the short way here; every other packet takes as
 """
 
 import asyncio
+import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, cast
 
 from asyncssh.constants import DISC_BY_APPLICATION, MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_KEX_LAST
@@ -28,6 +31,11 @@ _LENGTH = 4
 _LINGER_S = 2.0
 _BUFFERED = 256 * 1024  # bytes the loop may gather for one writev before it counts the connection as congested
 _COUNTER = 0xFFFFFFFFFFFFFFFF
+
+
+_ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+
+log = logging.getLogger("tacho.ssh")
 
 
 class DataReceiver(Protocol):
@@ -228,11 +236,14 @@ class Transport(Base):
         if transport is None:
             return
         self._transport = None
-        if transport.is_closing() or not transport.can_write_eof():
-            transport.abort()
-        else:
-            transport.write_eof()
-            self._loop.call_later(_LINGER_S, transport.abort)
+        try:
+            if transport.is_closing() or not transport.can_write_eof():
+                transport.abort()
+            else:
+                transport.write_eof()
+                self._loop.call_later(_LINGER_S, transport.abort)
+        except (OSError, RuntimeError):
+            transport.abort()  # the handle was closed under us
         self._loop.call_soon(self._cleanup, exc)
 
     def open_channel(self, *arguments: bytes) -> None:
@@ -242,6 +253,11 @@ class Transport(Base):
     def has_channel(self, number: int, channel: object) -> bool:
         """Whether `channel` still has this number of ours."""
         return self._channels.get(number) is channel
+
+    def internal_error(self, exc_info: _ExcInfo | None = None, error_logger: object = None) -> None:
+        """A defect in the handling of a packet ends the connection (asyncssh); here it is also said."""
+        log.error("a connection ended by a defect of the gateway", exc_info=exc_info or sys.exc_info())
+        super().internal_error(exc_info)
 
     def bow_out(self, reason: str) -> None:
         """Sends SSH_MSG_DISCONNECT with one sentence, then closes."""

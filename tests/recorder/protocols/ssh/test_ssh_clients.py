@@ -1,7 +1,6 @@
 """The clients that agents use, old and new: scp, sftp, rsync, git, a shared connection."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from recorder.format.frame import Kind
-from tests.servers.client import HOST, Client, Done
+from tests.servers.client import HOST, Client, Done, Running
 from tests.servers.gateway import Gateway
 from tests.servers.sshd import LOGIN
 from tests.servers.tapes import Taped
@@ -128,7 +127,7 @@ def test_git_clone_and_push(client: Client, gateway: Gateway, tree: Path, tmp_pa
 
 
 @pytest.fixture
-def master(client: Client, short_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def master(client: Client, short_path: Path) -> Iterator[Running]:
     """A connection of ssh's that others share, at `short_path`/s; it ends when its stdin is closed."""
     with client.start("-M", "-S", str(short_path / "s"), f"web1@{HOST}", "echo up; cat") as ssh:
         assert ssh.stdout is not None
@@ -137,7 +136,7 @@ def master(client: Client, short_path: Path) -> Iterator["subprocess.Popen[bytes
 
 
 def test_sessions_of_a_shared_connection_are_streams_of_one_tape(
-    client: Client, gateway: Gateway, master: "subprocess.Popen[bytes]", short_path: Path
+    client: Client, gateway: Gateway, master: Running, short_path: Path
 ) -> None:
     watch = gateway.watch()
     shared = ["-S", str(short_path / "s"), f"web1@{HOST}"]

@@ -75,15 +75,16 @@ def test_command_of_100_kib(client: Client, gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("command", [b"printf %s '\xff\xfe\x80'", b"printf %s '\xed\xa0\x80\xc0\xaf'", b" "])
 def test_commands_that_are_no_text(client: Client, direct: Client, gateway: Gateway, command: bytes) -> None:
-    async def ending(of: Client) -> tuple[int | None, object]:
+    async def outcome(of: Client) -> tuple[int | None, object]:
         async with of.connect() as connection:
-            channel, session = await connection.create_session(_Ending, command, encoding=None)
+            ending = _Ending()
+            channel, _ = await connection.create_session(lambda: ending, command, encoding=None)  # type: ignore[arg-type] # bytes do
             await channel.wait_closed()
-            return channel.get_exit_status(), bytes(session.output)
+            return channel.get_exit_status(), bytes(ending.output)
 
     watch = gateway.watch()
-    through = run(ending(client))
-    assert through == run(ending(direct))
+    through = run(outcome(client))
+    assert through == run(outcome(direct))
     assert watch.tape().commands() == {1: command}
 
 
@@ -156,3 +157,37 @@ def test_agent_that_closes_its_channel_ends_the_command(client: Client, gateway:
     watch = gateway.watch()
     run(talk())
     assert {"side": "in"} in watch.tape().noted("close", 1)
+
+
+@pytest.mark.parametrize("through", [True, False], ids=["gateway", "direct"])
+def test_status_that_comes_after_the_agent_closed(
+    client: Client, direct: Client, gateway: Gateway, short_path: Path, through: bool
+) -> None:
+    # A shared connection of ssh's closes a channel once both directions have ended; the status comes after that.
+    of, command = client if through else direct, "exec >&- 2>&-; sleep 0.3; exit 7"
+    shared = ("-S", str(short_path / "s"), f"{of.user}@{HOST}")
+    watch = gateway.watch()
+    with of.start("-M", *shared, "echo up; cat") as master:
+        assert master.stdout is not None
+        assert master.stdout.readline() == b"up\n"
+        assert of.ssh(*shared, command).returncode == 7
+        master.communicate()
+    if through:
+        tape = watch.tape()
+        assert [tape.noted(name, 2) for name in ("exit", "close")] == [[{"status": 7}], [{"side": "in"}]]
+
+
+def test_agent_that_closes_amid_output_is_heard_at_once(client: Client, gateway: Gateway) -> None:
+    async def talk() -> float:
+        loop = asyncio.get_running_loop()
+        async with client.connect() as connection:
+            process = await connection.create_process("cat /dev/zero", encoding=None)
+            assert await process.stdout.readexactly(3) == bytes(3)
+            begun = loop.time()
+            process.close()
+            await process.wait_closed()
+            return loop.time() - begun
+
+    watch = gateway.watch()
+    assert run(talk()) < 5
+    assert watch.tape().noted("close") == [{"side": "in"}]

@@ -1,15 +1,15 @@
 """What the gateway does not record is refused, with a verdict; what it holds for the agent stays hidden."""
 
-import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import asyncssh
 import pytest
 
 from tests.servers.client import HOST, Client, run
+from tests.servers.fixtures import NewGateway
 from tests.servers.gateway import Gateway, Watch
 from tests.servers.process import Server, environment
 from tests.servers.site import Site
@@ -121,7 +121,7 @@ def test_other_channels(
     client: Client,
     gateway: Gateway,
     kind: bytes,
-    opening: Callable[[asyncssh.SSHClientConnection], "asyncio.Future[object]"],
+    opening: Callable[[asyncssh.SSHClientConnection], Awaitable[object]],
 ) -> None:
     async def talk() -> str:
         async with client.connect() as connection:
@@ -151,17 +151,20 @@ def test_request_that_nobody_knows(client: Client, gateway: Gateway) -> None:
     _verdict(watch.tape(), "request", b"x@test.example")
 
 
-def test_the_credential_upstream_is_nowhere(client: Client, gateway: Gateway) -> None:
+def test_the_credential_upstream_is_nowhere(site: Site, new_gateway: NewGateway, tmp_path: Path) -> None:
+    gateway = new_gateway()
+    client = site.client(tmp_path / "c", gateway)
     watch = gateway.watch()
     with client.start(f"web1@{HOST}", "env; cat /proc/self/environ; echo; echo up; cat") as ssh:
         assert ssh.stdout is not None
         seen = b""
         while not seen.endswith(b"\nup\n"):
-            seen += ssh.stdout.read1()
+            seen += os.read(ssh.stdout.fileno(), 65536)
         seen += _every_process()
         ssh.communicate()
-    client.exec("exit 1")
-    watch.tapes(2)
+    for user in ("web1", "web-changed", "web-down", "db1"):
+        client.ssh("-tt", f"{user}@{HOST}", "exit 1")
+    watch.tapes(4)
     key = gateway.data / "keys/upstream"
     for path in (path for path in gateway.folder.rglob("*") if path.is_file() and key.parent not in path.parents):
         seen += path.read_bytes() + b"\n"
