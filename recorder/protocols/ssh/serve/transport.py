@@ -255,8 +255,12 @@ class Transport(Base):
         return self._channels.get(number) is channel
 
     def internal_error(self, exc_info: _ExcInfo | None = None, error_logger: object = None) -> None:
-        """A defect in the handling of a packet ends the connection (asyncssh); here it is also said."""
-        log.error("a connection ended by a defect of the gateway", exc_info=exc_info or sys.exc_info())
+        """An unexpected error in the handling of a packet ends the connection (asyncssh); here it is also said.
+
+        Not before authentication: asyncssh stumbles over some garbage there, and `lost` says so in one line.
+        """
+        if self._auth_complete:
+            log.error("a connection ended by a defect of the gateway", exc_info=exc_info or sys.exc_info())
         super().internal_error(exc_info)
 
     def bow_out(self, reason: str) -> None:
