@@ -20,7 +20,8 @@ import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recorder.format import layout, ring, store
-from recorder.format.writer import Compressors, Entry, Packed, Segment
+from recorder.format.chunk import Compressors
+from recorder.format.writer import Entry, Packed, Segment
 from recorder.model import Head
 
 _TICK_S = layout.FLUSH_US / 2e6

@@ -321,7 +321,7 @@ def _start(memory: int, link: socket.socket) -> "subprocess.Popen[bytes]":
 
 
 # glibc gives buffers of a chunk's size back to the kernel and takes them again page by page unless told otherwise.
-_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(256 << 20)}
+_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
 
 
 def _nothing() -> None:

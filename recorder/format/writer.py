@@ -1,7 +1,6 @@
 """Writes one segment of a tape: packs frames into chunks, seals and signs them. Owned by one thread; knows no clock."""
 
 import fcntl
-import hashlib
 import os
 import struct
 from collections.abc import Iterable
@@ -9,22 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgpack
-import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recorder import tree
 from recorder.format import layout
-from recorder.format.frame import Preamble, pack_preamble
-from recorder.format.seal import Header, Previous, Seal, frame_leaf, index_block, pack_header
+from recorder.format.chunk import Chunk, Compressors
+from recorder.format.frame import Preamble
+from recorder.format.seal import Header, Previous, index_block, pack_header
 from recorder.model import Head
 
-_LEVEL = 1
-_IDLE_COMPRESSORS = 8
 _FUTILE = 0.99  # a full chunk that stays larger than this part of its frames did not compress …
 _TRY_AGAIN = 8  # … and compression is tried again with the eighth after it
 _DROP_BYTES = 4 * 1024 * 1024
 _PIECES = 512  # of one writev; Linux takes 1,024 at most
-_LARGE = 4096  # bytes of a frame that goes to the compressor by itself rather than joined with others
 _BIN8 = 0xFF  # msgpack: the longest `bin 8`
 _SEED = 16  # bytes of a chunk's seed
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
@@ -47,49 +43,6 @@ class Entry(NamedTuple):
     stream: int
     body: object
     remaining: int = 0
-
-
-class Compressors:
-    """Compression contexts that are kept: an open chunk holds one, for its history; between chunks none."""
-
-    def __init__(self) -> None:
-        self._idle: list[zstandard.ZstdCompressor] = []
-
-    def take(self) -> zstandard.ZstdCompressor:
-        """A context for a new chunk."""
-        if self._idle:
-            return self._idle.pop()
-        return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False, write_content_size=False)
-
-    def give(self, compressor: zstandard.ZstdCompressor) -> None:
-        """Takes the context of a finished chunk back."""
-        if len(self._idle) < _IDLE_COMPRESSORS:
-            self._idle.append(compressor)
-
-
-class Stored:
-    """A zstd frame of raw blocks (RFC 8878 section 3.1.1.2), for content that does not compress: the same interface as
-    zstandard's compressobj, at the cost of a copy."""
-
-    _HEADER = layout.MAGIC.pack(layout.ZSTD_MAGIC) + b"\x00\x48"  # no checksum, no content size; a window of 512 KiB
-    _BLOCK = 128 * 1024
-    _LAST = b"\x01\x00\x00"  # an empty raw block that ends the frame
-
-    def __init__(self) -> None:
-        self._begun = False
-
-    def compress(self, data: bytes) -> bytes:
-        """The blocks that hold `data`."""
-        pieces = [] if self._begun else [self._HEADER]
-        self._begun = True
-        for at in range(0, len(data), self._BLOCK):
-            piece = data[at : at + self._BLOCK]
-            pieces += ((len(piece) << 3).to_bytes(3, "little"), piece)
-        return b"".join(pieces)
-
-    def flush(self, how: int) -> bytes:
-        """What ends the frame when `how` says so; nothing is ever held back."""
-        return self._LAST if how == zstandard.COMPRESSOBJ_FLUSH_FINISH else b""
 
 
 class Segment:
@@ -121,7 +74,7 @@ class Segment:
         self._tree = tree.Tree()
         self._index: list[tuple[int, int, int, int]] = []  # offset, first frame, first t, last t
         self._remaining: dict[tuple[int, int], int] = {}
-        self._chunk: _Chunk | None = None
+        self._chunk: Chunk | None = None
         self._unwritten: list[bytes] = []
         self._futile = 0  # full chunks in a row, since one that was tried, that did not compress
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
@@ -180,11 +133,11 @@ class Segment:
         elif self._remaining:
             self._remaining.pop(key, None)
 
-    def _begin(self, t: int) -> "_Chunk":
+    def _begin(self, t: int) -> Chunk:
         resume = tuple((stream, side, left) for (stream, side), left in sorted(self._remaining.items()))
         preamble = Preamble(self._tree.size, self.next_frame, os.urandom(_SEED), resume)
         compressor = self._compressors.take() if self._futile % _TRY_AGAIN == 0 else None
-        self._chunk = _Chunk(self.size, preamble, t, compressor)
+        self._chunk = Chunk(self.size, preamble, t, compressor)
         return self._chunk
 
     def end_chunk(self, now: int) -> Head:
@@ -197,7 +150,7 @@ class Segment:
         chunk = self._chunk
         if chunk is None:
             raise RuntimeError("no chunk is open")
-        self._put(chunk.finish())
+        self._put(*chunk.finish())
         if chunk.compressor is not None:
             self._compressors.give(chunk.compressor)
             futile = chunk.raw >= layout.CHUNK_RAW and chunk.stored > chunk.raw * _FUTILE
@@ -227,7 +180,7 @@ class Segment:
     def flush(self) -> None:
         """Makes what was appended readable: a zstd block flush and a write."""
         if self._chunk is not None:
-            self._put(self._chunk.flush())
+            self._put(*self._chunk.flush())
         self._write()
 
     def running_head(self, now: int) -> Head | None:
@@ -262,10 +215,9 @@ class Segment:
         os.close(self._fd)
         self._fd = -1
 
-    def _put(self, data: bytes) -> None:
-        if data:
-            self._unwritten.append(data)
-            self.size += len(data)
+    def _put(self, *pieces: bytes) -> None:
+        self._unwritten += pieces
+        self.size += sum(map(len, pieces))
 
     def _write(self) -> None:
         pieces, self._unwritten = self._unwritten, []
@@ -276,82 +228,6 @@ class Segment:
                 pieces = [b"".join(pieces)[written:]]
             else:
                 del pieces[:_PIECES]
-
-
-class _Chunk:
-    """The chunk that is being filled: frames wait in `_frames` until a flush compresses them."""
-
-    def __init__(self, offset: int, preamble: Preamble, t: int, compressor: zstandard.ZstdCompressor | None) -> None:
-        packed = pack_preamble(preamble)
-        self.offset = offset
-        self.compressor = compressor
-        self.first_t = t
-        self.raw = 0
-        self.stored = 0
-        self._preamble = preamble
-        self._last_t = t
-        self._count = 0
-        self._frames = [packed]
-        self._ready: list[bytes] = []
-        self._waiting = True
-        self._leaves: list[bytes] = []
-        self._hash = hashlib.sha256()
-        self._stream = compressor.compressobj() if compressor is not None else Stored()
-
-    def add(self, number: int, t: int, packed: bytes) -> None:
-        if len(packed) >= _LARGE:
-            self._ready += self._compress()
-            self._ready.append(self._stream.compress(packed))
-        else:
-            self._frames.append(packed)
-        self._waiting = True
-        self._leaves.append(frame_leaf(self._preamble.seed, number, packed))
-        self._last_t = t
-        self._count += 1
-        self.raw += len(packed)
-
-    def flush(self) -> bytes:
-        """The stored bytes of everything added so far, as whole zstd blocks."""
-        if not self._waiting:
-            return b""
-        self._waiting = False
-        return self._store(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-
-    def finish(self) -> bytes:
-        """The chunk's remaining stored bytes."""
-        return self._store(zstandard.COMPRESSOBJ_FLUSH_FINISH)
-
-    def _compress(self) -> list[bytes]:
-        if not self._frames:
-            return []
-        data = b"".join(self._frames)
-        self._frames.clear()
-        return [self._stream.compress(data)]
-
-    def _store(self, how: int) -> bytes:
-        data = b"".join((*self._ready, *self._compress(), self._stream.flush(how)))
-        self._ready.clear()
-        self._hash.update(data)
-        self.stored += len(data)
-        return data
-
-    def stored_hash(self) -> bytes:
-        """SHA-256 of the stored bytes so far."""
-        return self._hash.copy().digest()
-
-    def seal(self) -> Seal:
-        """The SEAL of the finished chunk."""
-        preamble = self._preamble
-        return Seal(
-            preamble.seq,
-            preamble.first_frame,
-            self._count,
-            self.first_t,
-            self._last_t,
-            self.stored,
-            self._hash.digest(),
-            tree.root_of(self._leaves),
-        )
 
 
 def lock(descriptor: int) -> None:

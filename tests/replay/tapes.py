@@ -11,9 +11,10 @@ from recorder import tree
 from recorder.catalogue.sqlite import Catalogue
 from recorder.config import Config, load
 from recorder.format import store
+from recorder.format.chunk import Compressors
 from recorder.format.frame import Kind
 from recorder.format.seal import Previous
-from recorder.format.writer import Compressors, Entry, Segment
+from recorder.format.writer import Entry, Segment
 from recorder.model import Attribution, Head, Session, Source, State
 
 START = 1_795_468_773_950_210_047

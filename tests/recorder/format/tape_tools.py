@@ -10,10 +10,11 @@ import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recorder.format.blocks import Damage
+from recorder.format.chunk import Compressors
 from recorder.format.frame import Frame
 from recorder.format.reader import SegmentReader
 from recorder.format.seal import Previous
-from recorder.format.writer import Compressors, Entry, Segment
+from recorder.format.writer import Entry, Segment
 
 ROOT = Path(__file__).parents[3]  # of the repository, for programs that tests start
 SESSION = "019e0000-0000-7000-8000-0123456789ab"

@@ -15,10 +15,11 @@ import pytest
 import zstandard
 
 from recorder import tree
+from recorder.format.chunk import Compressors
 from recorder.format.frame import Kind
 from recorder.format.reader import SegmentReader
 from recorder.format.seal import Previous, unpack_header, unpack_seal
-from recorder.format.writer import Compressors, Entry, Segment, is_locked
+from recorder.format.writer import Entry, Segment, is_locked
 from tests.recorder.format.tape_tools import (
     CHECKPOINT,
     CHUNK,
