@@ -6,7 +6,7 @@ that its receive window bounds.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from asyncssh.constants import (
     EXTENDED_DATA_STDERR,
@@ -22,6 +22,8 @@ from asyncssh.constants import (
 from asyncssh.misc import ProtocolError
 from asyncssh.packet import Boolean, SSHPacket, SSHPacketHandler, String, UInt32
 
+from recorder.protocols.ssh.serve.items import Close, Data, Eof, Item, Reply, Request
+
 if TYPE_CHECKING:
     from recorder.protocols.ssh.serve.transport import Transport
 
@@ -29,38 +31,6 @@ WINDOW = 256 * 1024  # bytes; larger, and one bulk channel makes the interactive
 PACKET = 32 * 1024  # bytes of data in one packet, which is also the limit of a frame's body
 _WINDOW_LIMIT = 0xFFFFFFFF
 _QUEUE_LIMIT = 4096  # requests that wait on one channel
-
-
-class Data(NamedTuple):
-    """Bytes; `stderr` when they came as extended data."""
-
-    data: bytes
-    stderr: bool
-
-
-class Request(NamedTuple):
-    """A channel request (RFC 4254 section 5.4); `payload` is what follows the want-reply flag."""
-
-    name: str
-    want_reply: bool
-    payload: bytes
-
-
-class Reply(NamedTuple):
-    """The answer to a request that wanted one."""
-
-    ok: bool
-
-
-class Eof(NamedTuple):
-    """No more data will come from this side."""
-
-
-class Close(NamedTuple):
-    """The channel is over."""
-
-
-Item = Data | Request | Reply | Eof | Close
 
 
 class Pair(Protocol):

@@ -12,7 +12,8 @@ from asyncssh.packet import PacketDecodeError, SSHPacket
 
 from recorder.model import Effect, Operation
 from recorder.protocol import Direction, Gate
-from recorder.protocols.ssh.serve.channel import Data, Eof, Item, Leg, Reply, Request
+from recorder.protocols.ssh.serve.channel import Leg
+from recorder.protocols.ssh.serve.items import Data, Eof, Item, Reply, Request
 from recorder.protocols.ssh.serve.transport import Transport
 
 # Requests that change nothing a reviewer would ask for, passed on and noted by name.

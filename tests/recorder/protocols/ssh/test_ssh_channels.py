@@ -21,10 +21,9 @@ from recorder.model import Source, State
 from tests.servers import asyncssh_target
 from tests.servers.client import HOST, Client, run
 from tests.servers.fixtures import NewGateway
-from tests.servers.gateway import Gateway
+from tests.servers.gateway import Gateway, Watch
 from tests.servers.process import ServerError
 from tests.servers.site import AGENT, Site
-from tests.servers.tapes import all_sessions
 
 pytestmark = pytest.mark.service
 
@@ -96,9 +95,10 @@ def test_signals_and_breaks_reach_the_target(site: Site, new_gateway: NewGateway
         made.append(asyncssh_target.Session())
         return made[-1]
 
-    async def talk() -> Gateway:
+    async def talk() -> Watch:
         async with asyncssh_target.target(session) as entry:
             gateway = new_gateway(entry)
+            watch = gateway.watch()
             client = site.client(tmp_path / "c", gateway, entry.name)
             async with (
                 client.connect() as connection,
@@ -110,11 +110,11 @@ def test_signals_and_breaks_reach_the_target(site: Site, new_gateway: NewGateway
                 process.send_break(250)
                 process.stdin.write_eof()
                 assert (await process.wait()).exit_status == 0
-            return gateway
+            return watch
 
-    gateway = run(talk())
+    watch = run(talk())
     assert made[0].seen == ["INT", "TERM", "USR1", 250]
-    (tape,) = all_sessions(gateway.tapes)
+    tape = watch.tape()
     assert tape.noted("signal") == [{"signal": name} for name in ("INT", "TERM", "USR1")]
     assert tape.noted("break") == [{"milliseconds": 250}]
 
