@@ -231,14 +231,15 @@ class Spool:
             self._timer = None
         if self._announced == self._ring.written or self.failed is not None:
             return
-        self._announced = self._ring.written
         try:
-            self._link.send(self._announced.to_bytes(8, "little"))
+            self._link.send(self._ring.written.to_bytes(8, "little"))
         except BlockingIOError:
-            # It has thousands of announcements to read, and the next one says more than this one.
+            # The link is full of announcements that it has not read; one later says as much as all of them.
             self._timer = self.loop.call_later(_ANNOUNCE_S, self.announce)
         except OSError:
             self._scribe_died()
+        else:
+            self._announced = self._ring.written
 
     def stop(self) -> None:
         """Lets the scribe finish what it was given and ends it; waits for it (30 s at most)."""

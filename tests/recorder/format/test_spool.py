@@ -566,3 +566,20 @@ def test_a_gateway_that_is_killed_loses_nothing_that_was_appended(tmp_path: Path
     assert bodies(reading) == [b"first", *(b"%d" % number for number in range(3000))]
     assert not reading.closed
     assert not reading.damage
+
+
+def test_barriers_of_a_crowd_are_all_done_once_a_stalled_disk_goes_on(tmp_path: Path) -> None:
+    # More than the link to the scribe can hold: what it could not be told then, it must be told later.
+    async def work(made: Bench) -> None:
+        tape = made.open()
+        tape.append(Kind.OUT, 1, b"first")
+        await asyncio.wait_for(tape.barrier(), LIMIT)
+        made.stall()
+        waiting = []
+        for number in range(3000):
+            tape.append(Kind.OUT, 1, b"%d" % number)
+            waiting.append(tape.barrier())
+        made.go_on()
+        await asyncio.wait_for(asyncio.gather(*waiting), LIMIT)
+
+    run(work, tmp_path)
