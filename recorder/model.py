@@ -29,6 +29,25 @@ class Effect(StrEnum):
     DENY = "deny"
 
 
+class Mode(StrEnum):
+    """What is promised of the disk before bytes go on (docs/tape-format.md, "Writing")."""
+
+    STRICT = "strict"
+    DURABLE = "durable"
+    BEST_EFFORT = "best-effort"
+
+
+class Right(StrEnum):
+    """What a person may do."""
+
+    READ = "read"
+    ANNOTATE = "annotate"
+    APPROVE = "approve"
+    REVEAL = "reveal"
+    EXPORT = "export"
+    ADMIN = "admin"
+
+
 class SecretKind(StrEnum):
     """Where a secret comes from; a literal is not among them."""
 
@@ -47,11 +66,62 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An agent as configured; `keys` are public keys in OpenSSH form, `targets` globs of target names."""
+    """An agent as configured; `keys` are public keys in OpenSSH form, `targets` globs of target names.
+
+    `os_user` is the local account that it runs under, which is therefore no person's.
+    """
 
     name: str
     keys: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
+    os_user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who reviews or administers; `os_user` is the local account by which the control socket knows them."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    os_user: str | None = None
+    may: frozenset[Right] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA (public key in OpenSSH form) whose SSH user certificates name agents: those that `agents` (globs) match."""
+
+    key: str
+    agents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Room on a disk: the larger of a part of the whole (0 to 1) and a number of bytes."""
+
+    fraction: float = 0.0
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Free room below which the gateway warns, refuses new sessions, and ends those that run."""
+
+    warn: Threshold = Threshold(0.10)
+    refuse: Threshold = Threshold(0.05)
+    end: Threshold = Threshold(0.01)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of what; `login` and `idle` are seconds, `unauthenticated` counts connections."""
+
+    sessions_per_agent: int = 100
+    sessions_per_target: int = 200
+    unauthenticated: int = 64
+    login: float = 30.0
+    idle: float = 3600.0
+    disk: Disk = Disk()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +136,7 @@ class Target:
     key: Secret
     host_keys: tuple[str, ...] = ()
     known_hosts: str | None = None
+    forward: tuple[tuple[str, int], ...] = ()  # host and port to which direct-tcpip is carried
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,13 @@ class Gate(Protocol):
     def on_broken(self, callback: Callable[[Broken], None]) -> None:
         """Sets what is called when the tape cannot be written any more, or the session is to be ended."""
 
-    def cross(self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None]) -> None:
-        """Records `data` (32 KiB at most), then hands it to `release`."""
+    def cross(
+        self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None], remaining: int = 0
+    ) -> None:
+        """Records `data` (32 KiB at most), then hands it to `release`.
+
+        `remaining`: bytes still to come after `data` of the protocol message that its stream's side has begun.
+        """
 
     def note(self, name: str, stream: int = 0, **facts: object) -> None:
         """Records a fact that is not bytes."""

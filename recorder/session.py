@@ -61,10 +61,12 @@ class Door:
         self._tape.append(Kind.OPEN, 0, facts)
         self._rows.put(self._session)
 
-    def cross(self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None]) -> None:
+    def cross(
+        self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None], remaining: int = 0
+    ) -> None:
         """Records `data` (32 KiB at most), then hands it to `release`."""
         size = len(data)
-        self._tape.append(direction, stream, data)
+        self._tape.append(direction, stream, data, remaining)
         if direction is Direction.IN:
             self._in += size
         else:

@@ -9,7 +9,20 @@ from hypothesis import strategies as st
 
 from recorder.config import Config, ConfigError, parse
 from recorder.config.template import TEMPLATE
-from recorder.model import Agent, Listener, Secret, SecretKind, Target
+from recorder.model import (
+    Agent,
+    Authority,
+    Disk,
+    Limits,
+    Listener,
+    Mode,
+    Person,
+    Right,
+    Secret,
+    SecretKind,
+    Target,
+    Threshold,
+)
 
 PATH = Path("/etc/tacho/tachograph.toml")
 
@@ -163,11 +176,8 @@ def test_an_unknown_key_names_its_line_and_the_nearest_known_key(
 @pytest.mark.parametrize(
     ("text", "table"),
     [
-        ("[limits]\nidle = '1h'\n", "limits"),
         ("[policy]\ndefault = 'deny'\n", "policy"),
         ("[approvals]\nwebhook = 'x'\n", "approvals"),
-        ("[[authority]]\nkey = 'x'\n", "authority"),
-        ("[[person]]\nname = 'ana'\n", "person"),
         ("[[issuer]]\nname = 'x'\n", "issuer"),
         ("[[rule]]\nname = 'x'\n", "rule"),
         ("[[sink]]\nto = 'x'\n", "sink"),
@@ -178,11 +188,11 @@ def test_an_unknown_key_names_its_line_and_the_nearest_known_key(
         ("[gateway]\nname = 'gw1'\n", "name"),
         ("[[listen]]\naddress = 'a:1'\ntls = { certificate = 'x' }\n", "tls"),
         ("[[listen]]\naddress = 'a:1'\nproxy_protocol = false\n", "proxy_protocol"),
-        (with_line("forward = ['127.0.0.1:5432']"), "forward"),
         (with_line("password = 'env:X'"), "password"),
         (with_line("database = 'orders'"), "database"),
         ("[[agent]]\nname = 'a'\ntokens = ['sha256:x']\n", "tokens"),
-        ("[[agent]]\nname = 'a'\nos_user = 'x'\n", "os_user"),
+        ("[limits]\nmessage = '1GiB'\n", "message"),
+        ("[[person]]\nname = 'a'\nlogin = { issuer = 'x' }\n", "login"),
     ],
 )
 def test_a_feature_that_is_not_built_is_refused_like_an_unknown_one(text: str, table: str) -> None:
@@ -199,8 +209,7 @@ def test_a_feature_that_is_not_built_is_refused_like_an_unknown_one(text: str, t
         ("[gateway]\nworkers = 2\n", 2, "1"),
         ("[gateway]\nworkers = true\n", 2, "1"),
         ("[gateway]\nworkers = []\n", 2, "1"),
-        ("[record]\nmode = 'durable'\n", 2, "'strict'"),
-        ("[record]\nmode = 'best-effort'\n", 2, "'strict'"),
+        ("[record]\nmode = 'loose'\n", 2, "'strict', 'durable', 'best-effort'"),
         ("[[listen]]\nprotocol = 'postgres'\naddress = 'a:1'\n", 2, "'ssh'"),
         (with_line("protocol = 'mysql'"), 7, "'ssh'"),
     ],
@@ -411,3 +420,84 @@ def test_an_address_with_control_characters_is_printed_safely() -> None:
 @pytest.mark.parametrize("home", ["~nobody-of-that-name/x", "~\\u0000/x"], ids=["unknown", "NUL"])
 def test_a_home_folder_that_does_not_exist_is_a_config_error(home: str) -> None:
     error_of(f'[gateway]\ndata = "{home}"\n')
+
+
+def test_the_limits_have_defaults_and_units() -> None:
+    assert parse("", PATH).limits == Limits()
+    text = """
+[limits]
+sessions_per_agent = 5
+sessions_per_target = 7
+unauthenticated = 3
+login = "500ms"
+idle = "2d"
+disk = { warn = "20%", refuse = "1.5GiB", end = "512KiB" }
+"""
+    assert parse(text, PATH).limits == Limits(
+        5, 7, 3, 0.5, 172800, Disk(Threshold(0.2), Threshold(size=3 << 29), Threshold(size=512 << 10))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ("idle = 60", 'idle = "1h"'),
+        ("idle = '1 h'", 'idle = "1h"'),
+        ("login = '0s'", 'login = "30s"'),
+        ("unauthenticated = 0", "unauthenticated = 64"),
+        ("unauthenticated = true", "unauthenticated = 64"),
+        ("sessions_per_agent = '5'", "sessions_per_agent = 100"),
+        ("disk = '5%'", 'end = "1%"'),
+        ("disk = { warn = '101%' }", 'warn = "10%"'),
+        ("disk = { warn = 5 }", 'warn = "10%"'),
+        ("disk = { end = '5 parsec' }", 'end = "1%"'),
+    ],
+)
+def test_a_limit_that_is_none_is_refused_with_an_example(text: str, example: str) -> None:
+    said = error_of(f"[limits]\n{text}\n")
+    assert said.startswith(f"{PATH}, line ")
+    assert example in said
+
+
+def test_an_unknown_disk_threshold_names_the_nearest() -> None:
+    assert "did you mean 'refuse'?" in error_of("[limits]\ndisk = { refuze = '5%' }\n")
+
+
+def test_persons_authorities_and_what_a_target_forwards() -> None:
+    text = f"""
+{with_line("forward = ['127.0.0.1:5432', '[::1]:80']")}
+[[agent]]
+name = "ci"
+os_user = "ci"
+[[authority]]
+key = "ssh-ed25519 AAAA"
+agents = ["ci-*"]
+[[person]]
+name = "ana"
+groups = ["ops"]
+os_user = "ana"
+may = ["read", "admin"]
+[record]
+mode = "best-effort"
+"""
+    config = parse(text, PATH)
+    assert config.targets[0].forward == (("127.0.0.1", 5432), ("::1", 80))
+    assert config.agents == (Agent("ci", os_user="ci"),)
+    assert config.authorities == (Authority("ssh-ed25519 AAAA", ("ci-*",)),)
+    assert config.persons == (Person("ana", ("ops",), "ana", frozenset({Right.READ, Right.ADMIN})),)
+    assert config.mode is Mode.BEST_EFFORT
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[[person]]\nname = 'a'\nmay = ['reed']\n", "did you mean 'read'?"),
+        ("[[person]]\nname = 'a'\nos_user = 'x'\n[[person]]\nname = 'b'\nos_user = 'x'\n", "two persons"),
+        ("[[authority]]\nkey = 'x'\n", "an authority needs agents"),
+        ("[[authority]]\nagents = ['*']\n", "needs the key 'key'"),
+        (with_line("forward = ['5432']"), "not HOST:PORT"),
+        (with_line("forward = '127.0.0.1:5432'"), "array of strings"),
+    ],
+)
+def test_persons_and_authorities_that_are_wrong_are_refused(text: str, what: str) -> None:
+    assert what in error_of(text)

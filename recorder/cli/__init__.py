@@ -1,0 +1,34 @@
+"""The gateway's and the administrator's verbs, a file each. Heavy imports happen inside the verb that needs them."""
+
+import click
+
+from recorder.cli.gateway import gateway
+from recorder.cli.init import init
+from recorder.cli.verb import (
+    ERROR,
+    FINDINGS,
+    FORBIDDEN,
+    INTEGRITY,
+    NOT_FOUND,
+    OK,
+    USAGE,
+    Failure,
+    configuration,
+    configured,
+)
+
+__all__ = [
+    "COMMANDS",
+    "ERROR",
+    "FINDINGS",
+    "FORBIDDEN",
+    "INTEGRITY",
+    "NOT_FOUND",
+    "OK",
+    "USAGE",
+    "Failure",
+    "configuration",
+    "configured",
+]
+
+COMMANDS: tuple[click.Command, ...] = (init, gateway)
