@@ -5,7 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
-from recorder.config.parse import Config, ConfigError, parse
+from recorder.config.parse import Config, parse
+from recorder.config.table import ConfigError
 
 NAME = "tachograph.toml"
 
