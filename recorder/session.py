@@ -1,7 +1,8 @@
 """The one door: decide, record, release. Nothing reaches the other side or the tape of a session except through it."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from recorder.format.spool import Tape, TapeError
 from recorder.model import Effect, Operation, Session, State, Verdict
 from recorder.protocol import Broken, Direction
 
+_CLOSE_LIMIT_S = 20.0
 _TERMINAL_LIMIT = 64 * 1024  # bytes of a terminal session forwarded ahead of the disk
 
 
@@ -27,19 +29,28 @@ class Rows(Protocol):
 class Door:
     """A session's gate (`recorder.protocol.Gate`): its tape, its row, its counts."""
 
-    def __init__(self, tape: Tape, rows: Rows, session: Session) -> None:
+    def __init__(self, tape: Tape, rows: Rows, session: Session, forward: Collection[tuple[str, int]] = ()) -> None:
+        """`forward`: hosts and ports that may be reached by way of the target."""
         self._tape = tape
         self._rows = rows
         self._session = session
+        self._forward = forward
         self._verdicts: dict[str, int] = {}
         self._in = self._out = 0
         self._broken: Callable[[Broken], None] | None = None
+        self._ending: Broken | None = None
+        self.idle_since = time.monotonic()  # when something last crossed or was asked for
         tape.on_failure = self._fail
 
     @property
     def id(self) -> str:
         """The session's id."""
         return self._session.id
+
+    @property
+    def session(self) -> Session:
+        """The row with what has crossed so far."""
+        return replace(self._session, bytes_in=self._in, bytes_out=self._out, verdicts=dict(self._verdicts))
 
     @property
     def clear(self) -> bool:
@@ -51,10 +62,19 @@ class Door:
         self._tape.on_clear = callback
 
     def on_broken(self, callback: Callable[[Broken], None]) -> None:
-        """Sets what is called when the tape cannot be written any more."""
+        """Sets what is called when the tape cannot be written any more, or the session is to be ended."""
         self._broken = callback
         if self._tape.failed is not None:
             callback(_broken(self._tape.failed))
+        elif self._ending is not None:
+            callback(self._ending)
+
+    def end(self, reason: str) -> None:
+        """Has the protocol end the session with `reason`, one sentence for the agent; the first reason counts."""
+        if self._ending is None:
+            self._ending = Broken(reason)
+            if self._broken is not None:
+                self._broken(self._ending)
 
     def open(self, facts: dict[str, object]) -> None:
         """Records the open frame and enters the session into the catalogue."""
@@ -66,6 +86,7 @@ class Door:
     ) -> None:
         """Records `data` (32 KiB at most), then hands it to `release`."""
         size = len(data)
+        self.idle_since = time.monotonic()
         self._tape.append(direction, stream, data, remaining)
         if direction is Direction.IN:
             self._in += size
@@ -89,7 +110,8 @@ class Door:
 
     async def ask(self, operation: Operation, *, settle: bool) -> Verdict:
         """The decision on `operation`, recorded; with `settle` on disk before it returns. Broken when it cannot be."""
-        verdict = policy.decide(operation)
+        self.idle_since = time.monotonic()
+        verdict = policy.decide(operation, self._forward)
         counted = "allowed" if verdict.effect is Effect.ALLOW else "denied"
         self._verdicts[counted] = self._verdicts.get(counted, 0) + 1
         body: dict[str, object] = {
@@ -119,11 +141,15 @@ class Door:
         """Ends the tape with a close frame and the row with its totals; returns the row."""
         totals = {"reason": reason, "bytes_in": self._in, "bytes_out": self._out, "verdicts": self._verdicts}
         self._tape.append(Kind.CLOSE, 0, totals)
-        state, size = State.CLOSED, 0
+        state, size, segments, gaps = State.CLOSED, 0, 1, 0
         try:
-            size, _ = await self._tape.close()
+            async with asyncio.timeout(_CLOSE_LIMIT_S):
+                size, _, segments, gaps = await asyncio.shield(self._tape.close())
         except TapeError as error:
             state, reason = State.UNCLOSED, str(error)
+        except TimeoutError:
+            why = f"the disk did not take its end within {_CLOSE_LIMIT_S:.0f} s; the next start of the gateway recovers it"
+            state, reason = State.UNCLOSED, why
         self._session = replace(
             self._session,
             ended=time.time_ns(),
@@ -133,6 +159,8 @@ class Door:
             bytes_out=self._out,
             verdicts=dict(self._verdicts),
             size=size,
+            segments=segments,
+            gaps=gaps,
         )
         self._rows.put(self._session)
         return self._session

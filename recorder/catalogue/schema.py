@@ -51,4 +51,16 @@ MIGRATIONS = (
         text TEXT NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE custody (              -- who viewed, revealed or exported which session; numbers are never used again
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,            -- UNIX ns UTC
+        person TEXT NOT NULL,
+        uid INTEGER NOT NULL,
+        action TEXT NOT NULL,
+        session TEXT NOT NULL,
+        detail TEXT NOT NULL            -- JSON object
+    );
+    CREATE INDEX custody_session ON custody (session);
+    """,
 )

@@ -3,20 +3,22 @@
 Knows the schema and nothing of tapes; every statement here is parameterised.
 """
 
-import json
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from recorder.catalogue import custody
+from recorder.catalogue.rows import COLUMNS, encodable, narrowed, row_of, session_of
 from recorder.catalogue.schema import MIGRATIONS
-from recorder.model import Attribution, Head, Session, Source, State
+from recorder.model import Custody, Head, Session
 
 _BUSY_MS = 5000
-_COLUMNS = (
-    "id, run, request, on_behalf_of, protocol, agent, credential, client, sources, unattributed, target, login,"
-    " started, ended, state, reason, bytes_in, bytes_out, verdicts, gaps, not_captured, segments, tags, size"
-)
+_SETTLE_TRIES = 10
+_SETTLE_PAUSE_S = 0.05
+_UNSHARED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 
 
 class CatalogueError(Exception):
@@ -44,9 +46,11 @@ class Catalogue:
             elif version < len(MIGRATIONS):
                 raise CatalogueError(f"the catalogue {path} has the older schema {version}: start the gateway once")
         except sqlite3.Error as error:
-            raise CatalogueError(f"cannot open the catalogue {path}: {error}; mend its rights or restore it") from None
+            raise CatalogueError(f"cannot open the catalogue {path}: {_why(path, error, write)}") from None
 
     def _connect(self, write: bool) -> sqlite3.Connection:
+        if write:
+            _make(self.path)
         uri = f"{self.path.absolute().as_uri()}?mode={'rwc' if write else 'ro'}"
         db = sqlite3.connect(uri, uri=True, timeout=_BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
         if write:
@@ -66,51 +70,29 @@ class Catalogue:
 
     def settle(self) -> None:
         """Leaves WAL mode, so that a reader who may not write in the folder can open the file; for a clean stop."""
-        with self._lock:
+        for _ in range(_SETTLE_TRIES):
             try:
-                self._db.execute("PRAGMA journal_mode=DELETE")
+                with self._lock:
+                    self._db.execute("PRAGMA journal_mode=DELETE")
             except sqlite3.OperationalError:
-                # A reviewer has the catalogue open: it stays in WAL mode, which every reader with rights can use.
+                # A reviewer has the catalogue open. One that goes on reading leaves it in WAL mode, as a crash would.
+                time.sleep(_SETTLE_PAUSE_S)
+            else:
                 return
 
     # Writing
 
     def put(self, session: Session) -> None:
         """Inserts or replaces the row of `session`."""
-        who = session.attribution
-        row = (
-            session.id,
-            who.run,
-            who.request,
-            who.on_behalf_of,
-            session.protocol,
-            who.agent,
-            who.credential,
-            who.client,
-            json.dumps(who.sources),
-            who.unattributed,
-            session.target,
-            session.login,
-            session.started,
-            session.ended,
-            session.state.value,
-            session.reason,
-            session.bytes_in,
-            session.bytes_out,
-            json.dumps(session.verdicts),
-            session.gaps,
-            json.dumps(session.not_captured),
-            session.segments,
-            json.dumps(session.tags),
-            session.size,
-        )
-        marks = ",".join("?" * len(row))
-        values = [_encodable(value) for value in row]
+        values = [encodable(value) for value in row_of(session)]
+        marks = ",".join("?" * len(values))
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                self._db.execute(f"INSERT OR REPLACE INTO session ({_COLUMNS}) VALUES ({marks})", values)  # noqa: S608 - constants
-                self._db.execute("INSERT OR IGNORE INTO run VALUES (?,?)", (session.id, _encodable(who.run)))
+                self._db.execute(f"INSERT OR REPLACE INTO session ({COLUMNS}) VALUES ({marks})", values)  # noqa: S608 - constants
+                self._db.execute(
+                    "INSERT OR IGNORE INTO run VALUES (?,?)", (session.id, encodable(session.attribution.run))
+                )
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
@@ -119,7 +101,7 @@ class Catalogue:
     def add_run(self, session: str, run: str) -> None:
         """Notes that a channel of `session` asserted `run`."""
         with self._lock:
-            self._db.execute("INSERT OR IGNORE INTO run VALUES (?,?)", (session, _encodable(run)))
+            self._db.execute("INSERT OR IGNORE INTO run VALUES (?,?)", (session, encodable(run)))
 
     def put_head(self, head: Head, running: bool) -> None:
         """Keeps `head` as the newest of its segment (or of its open chunk)."""
@@ -131,6 +113,14 @@ class Catalogue:
         """Keeps the text of rules under its hash."""
         with self._lock:
             self._db.execute("INSERT OR IGNORE INTO rules VALUES (?,?)", (sha256, text))
+
+    def add_custody(self, entry: Custody) -> int:
+        """Adds an entry to the custody table; its number, whatever `entry.seq` is. CatalogueError when it cannot be."""
+        try:
+            with self._lock:
+                return custody.insert(self._db, entry)
+        except sqlite3.Error as error:
+            raise CatalogueError(f"cannot write the catalogue {self.path}: {error}; make room or restore it") from None
 
     # Reading
 
@@ -156,7 +146,7 @@ class Catalogue:
         agent, on_behalf_of, target, protocol (globs), request (equal), run (any that a channel asserted), since and
         until (UNIX ns of the start), unattributed (bool), tag, verdict (one of the counted names).
         """
-        clauses, values = _where(filters)
+        clauses, values = narrowed(filters)
         before: tuple[int, str] | None = None
         while True:
             page_clauses, page_values = list(clauses), list(values)
@@ -170,6 +160,11 @@ class Catalogue:
                 return
             before = (page[-1].started, page[-1].id)
 
+    def unfinished(self) -> list[str]:
+        """The ids of the sessions that have no end: live ones, or those of a gateway that stopped without closing."""
+        rows = self._rows("SELECT id FROM session WHERE state IN ('live', 'unclosed')", ())
+        return [str(row[0]) for row in rows]
+
     def of_run(self, run: str) -> list[Session]:
         """The sessions of a run, oldest first."""
         return self._select("WHERE id IN (SELECT session FROM run WHERE run = ?) ORDER BY started, id", (run,))
@@ -178,6 +173,13 @@ class Catalogue:
         """The newest heads of each segment of a session, each with whether it is a running one."""
         query = "SELECT session, segment, tree_size, root, stored, note, running FROM head WHERE session = ?"
         return [self._head(row) for row in self._rows(query, (session,))]
+
+    def custody(self, session: str) -> list[Custody]:
+        """The entries of the custody table about a session, in their order."""
+        try:
+            return [custody.entry_of(row) for row in self._rows(custody.OF_SESSION, (session,))]
+        except (ValueError, TypeError) as error:
+            raise CatalogueError(f"the catalogue {self.path} holds a malformed entry ({error}): restore it") from None
 
     def _head(self, row: tuple[object, ...]) -> tuple[Head, bool]:
         match row:
@@ -194,92 +196,37 @@ class Catalogue:
         raise CatalogueError(f"the catalogue {self.path} holds a malformed head: restore it")
 
     def _select(self, where: str, values: Sequence[object]) -> list[Session]:
-        rows = self._rows(f"SELECT {_COLUMNS} FROM session {where}", values)  # noqa: S608 - constant texts
+        rows = self._rows(f"SELECT {COLUMNS} FROM session {where}", values)  # noqa: S608 - constant texts
         try:
-            return [_session(row) for row in rows]
+            return [session_of(row) for row in rows]
         except (ValueError, TypeError, AttributeError) as error:
             raise CatalogueError(f"the catalogue {self.path} holds a malformed row ({error}): restore it") from None
 
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[object, ...]]:
         try:
             with self._lock:
-                return self._db.execute(query, [_encodable(value) for value in values]).fetchall()
+                return self._db.execute(query, [encodable(value) for value in values]).fetchall()
         except sqlite3.Error as error:
             why = f"{error}; mend its rights or restore it"
             raise CatalogueError(f"cannot read the catalogue {self.path}: {why}") from None
 
 
-def _where(filters: dict[str, object]) -> tuple[list[str], list[object]]:
-    clauses: list[str] = []
-    values: list[object] = []
-    for name, value in filters.items():
-        if value is None or value is False:
-            continue
-        clause = _FILTERS[name]
-        clauses.append(clause)
-        if "?" in clause:
-            values.append(value)
-    return clauses, values
+def _make(path: Path) -> None:
+    """An empty catalogue that only its owner may write, whatever the umask; what SQLite puts beside it goes by it."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+    except OSError:
+        return  # it is there already; or it cannot be made, which SQLite says
+    try:
+        os.fchmod(descriptor, 0o640)
+    finally:
+        os.close(descriptor)
 
 
-_FILTERS = {
-    "agent": "agent GLOB ?",
-    "on_behalf_of": "on_behalf_of GLOB ?",
-    "target": "target GLOB ?",
-    "protocol": "protocol GLOB ?",
-    "request": "request = ?",
-    "run": "id IN (SELECT session FROM run WHERE run = ?)",
-    "since": "started >= ?",
-    "until": "started < ?",
-    "unattributed": "unattributed = 1",
-    "tag": "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)",
-    "verdict": "EXISTS (SELECT 1 FROM json_each(verdicts) WHERE key = ? AND value > 0)",
-}
-
-
-def _session(row: tuple[object, ...]) -> Session:
-    value = dict(zip(_COLUMNS.replace(" ", "").split(","), row, strict=True))
-    who = Attribution(
-        agent=str(value["agent"]),
-        run=str(value["run"]),
-        request=_text(value["request"]),
-        on_behalf_of=_text(value["on_behalf_of"]),
-        credential=_text(value["credential"]),
-        client=_text(value["client"]),
-        sources={name: Source(source) for name, source in json.loads(str(value["sources"])).items()},
-        unattributed=bool(value["unattributed"]),
-    )
-    return Session(
-        id=str(value["id"]),
-        protocol=str(value["protocol"]),
-        attribution=who,
-        target=str(value["target"]),
-        login=str(value["login"]),
-        started=_number(value["started"]),
-        ended=None if value["ended"] is None else _number(value["ended"]),
-        state=State(str(value["state"])),
-        bytes_in=_number(value["bytes_in"]),
-        bytes_out=_number(value["bytes_out"]),
-        verdicts=json.loads(str(value["verdicts"])),
-        gaps=_number(value["gaps"]),
-        not_captured=tuple(json.loads(str(value["not_captured"]))),
-        segments=_number(value["segments"]),
-        tags=tuple(json.loads(str(value["tags"]))),
-        size=_number(value["size"]),
-        reason=str(value["reason"]),
-    )
-
-
-def _encodable(value: object) -> object:
-    """Strings without lone surrogates, which SQLite does not take; other values as they are."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    return value
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
+def _why(path: Path, error: sqlite3.Error, write: bool) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if write or code not in _UNSHARED:
+        return f"{error}; mend its rights or restore it"
+    if not os.access(path, os.R_OK):
+        return "you may not read it; ask to be added to its group"
+    return "its gateway did not stop cleanly, and you may not write beside it; start the gateway once"

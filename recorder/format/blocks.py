@@ -56,10 +56,11 @@ class Damage:
 
 
 class Source:
-    """A segment's file, read by position; it may grow."""
+    """A segment's file, read by position; it may grow. With `end` it is read as though it ended there."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, end: int | None = None) -> None:
         self.path = path
+        self._end = end
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         mode = os.fstat(self._fd).st_mode
         if not stat.S_ISREG(mode):
@@ -74,10 +75,13 @@ class Source:
 
     def size(self) -> int:
         """The present length in bytes."""
-        return os.fstat(self._fd).st_size
+        size = os.fstat(self._fd).st_size
+        return size if self._end is None else min(size, self._end)
 
     def read(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes at `offset`; Torn when the file has fewer."""
+        if self._end is not None and offset + length > self._end:
+            raise Torn(f"the part that counts ends at {self._end}")
         data = os.pread(self._fd, length, offset)
         while len(data) < length:
             more = os.pread(self._fd, length - len(data), offset + len(data))
@@ -88,6 +92,8 @@ class Source:
 
     def some(self, offset: int, length: int) -> bytes:
         """At most `length` bytes at `offset`."""
+        if self._end is not None:
+            length = max(min(length, self._end - offset), 0)
         return os.pread(self._fd, length, offset)
 
     def close(self) -> None:

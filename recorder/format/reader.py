@@ -4,9 +4,8 @@ Memory stays flat: one chunk is held at a time, and nothing is allocated that th
 """
 
 import hashlib
-import io
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,11 @@ from recorder.format import layout
 from recorder.format.blocks import Block, Damage, Malformed, Source, Torn, block_at, blocks_from, payload_of, seal_at
 from recorder.format.frame import ChunkDecoder, Frame, FrameError
 from recorder.format.genuine import Genuine
+from recorder.format.growing import Growing
 from recorder.format.seal import Header, Seal, SealError, unpack_header
 from recorder.format.writer import is_locked
 
-_PIECE = 128 * 1024
+_PIECE = 1024  # bytes; as runs of one byte (RFC 8878 section 3.1.1.2.2) they come to 32 MiB at most
 _INDEX_KEYS = 64
 _MAX_WINDOW = 8 * 1024 * 1024
 
@@ -54,11 +54,14 @@ class Index:
 class SegmentReader:
     """One segment, opened for random access. `refresh` looks again at a file that grows."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens `path`; UnreadableTape when it has no readable HEADER, OSError when it cannot be opened."""
+    def __init__(self, path: Path, end: int | None = None) -> None:
+        """Opens `path`, as though it ended at `end` (bytes) when that is given.
+
+        UnreadableTape when it has no readable HEADER, OSError when it cannot be opened.
+        """
         self.path = path
         try:
-            self.source = Source(path)
+            self.source = Source(path, end)
         except Malformed as error:
             raise UnreadableTape(f"{path} is not a readable tape: {error}") from None
         self.chunks: list[ChunkRef] = []
@@ -75,6 +78,7 @@ class SegmentReader:
         self._genuine = Genuine(self.source, self.header)
         self._scanned = self._body
         self._seen = 0
+        self._growing: Growing | None = None
         self.refresh()
 
     def close(self) -> None:
@@ -149,7 +153,9 @@ class SegmentReader:
             elif waiting is None:
                 self._scanned = found.offset + found.length
         if self._scanned < self.source.size() and self.index is None:
-            self._open_chunk()
+            self._open_chunk(waiting.offset + waiting.length if waiting is not None else self.source.size())
+        else:
+            self._growing = None
 
     @property
     def _next_seq(self) -> int:
@@ -169,9 +175,16 @@ class SegmentReader:
         times = seal.first_frame, seal.first_t, seal.last_t
         self.chunks.append(ChunkRef(seal.seq, chunk.offset, chunk.length, *times, seal))
 
-    def _open_chunk(self) -> None:
-        """The chunk at the end that has no SEAL yet: what its flushed blocks hold is readable."""
-        self._unsealed(ChunkRef(self._next_seq, self._scanned, 0, 0, 0, 0))
+    def _open_chunk(self, end: int) -> None:
+        """The chunk at the end that has no SEAL yet, up to offset `end`: what its flushed blocks hold is readable."""
+        ref = ChunkRef(self._next_seq, self._scanned, 0, 0, 0, 0)
+        if self._growing is None or self._growing.offset != ref.offset:
+            self._growing = Growing(self.source, ref.offset)
+        if not self._growing.grow(end):
+            self._unsealed(ref)
+        elif frames := self._growing.frames:
+            times = frames[0].number, frames[0].t, frames[-1].t
+            self.chunks.append(ref._replace(first_frame=times[0], first_t=times[1], last_t=times[2]))
 
     def _unsealed(self, ref: ChunkRef) -> None:
         """Adds a chunk that no SEAL describes, as far as it reads."""
@@ -191,16 +204,35 @@ class SegmentReader:
 
     def packed_frames(self, chunk: ChunkRef) -> Iterator[tuple[Frame, bytes]]:
         """The frames of a chunk with their packed bytes; Malformed or FrameError where the chunk breaks off."""
-        end = chunk.offset + chunk.stored if chunk.stored else self.source.size()
-        stored = self.source.some(chunk.offset, min(end - chunk.offset, layout.CHUNK_STORED_LIMIT))
         decoder = ChunkDecoder()
-        for piece in decompressed(stored):
+        for piece in decompressed(self._stored(chunk)):
             yield from decoder.feed(piece)
         if decoder.pending and chunk.stored:
             raise FrameError(f"chunk {chunk.seq} ends inside a frame")
 
+    def _stored(self, chunk: ChunkRef) -> bytes:
+        end = chunk.offset + chunk.stored if chunk.stored else self.source.size()
+        return self.source.some(chunk.offset, min(end - chunk.offset, layout.CHUNK_STORED_LIMIT))
+
+    def resume(self, chunk: ChunkRef) -> tuple[tuple[int, int, int], ...]:
+        """What a chunk begins in the middle of: stream, side (0 in, 1 out), bytes left. Empty when it does not read."""
+        decoder = ChunkDecoder()
+        try:
+            for piece in decompressed(self._stored(chunk)):
+                for _ in decoder.feed(piece):
+                    break
+                if decoder.preamble is not None:
+                    return decoder.preamble.resume
+        except (Malformed, FrameError):
+            return ()  # whoever reads its frames is told
+        return ()
+
     def frames(self, chunk: ChunkRef) -> Iterator[Frame]:
         """The frames of a chunk; one that breaks off ends early and is added to `damage`."""
+        growing = self._growing
+        if not chunk.stored and growing is not None and growing.usable and growing.offset == chunk.offset:
+            yield from growing.frames
+            return
         count, reason = 0, None
         try:
             for frame, _ in self.packed_frames(chunk):
@@ -226,8 +258,11 @@ class SegmentReader:
         return (later[0][1] if later else self.index.frames) - chunk.first_frame
 
     def chunk_for_time(self, t: int) -> int:
-        """The number of the chunk in which a reader of time `t` (µs) begins: the last that starts at or before it."""
-        return max(bisect_right(self.chunks, t, key=lambda chunk: chunk.first_t) - 1, 0)
+        """The number of the chunk in which a reader of time `t` (µs) begins: the last that starts before it.
+
+        One that starts at `t` itself may follow a chunk that ends in frames of the same time.
+        """
+        return max(bisect_left(self.chunks, t, key=lambda chunk: chunk.first_t) - 1, 0)
 
     def chunk_for_frame(self, number: int) -> int:
         """The number of the chunk that holds frame `number`, or the nearest before it."""
@@ -240,13 +275,18 @@ def decompressed(stored: bytes) -> Iterator[bytes]:
     Malformed when it is not zstd or yields more than a chunk may.
     """
     total = 0
-    reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(io.BytesIO(stored))
+    # Not `stream_reader`: at the end of a frame that is still growing it keeps what its last read had no room for.
+    stream = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).decompressobj()
     try:
-        while piece := reader.read(_PIECE):
+        for at in range(0, len(stored), _PIECE):
+            piece = stream.decompress(stored[at : at + _PIECE])
             total += len(piece)
             if total > layout.CHUNK_RAW_LIMIT:
                 raise Malformed(f"a chunk of more than {layout.CHUNK_RAW_LIMIT} bytes")
-            yield piece
+            if piece:
+                yield piece
+            if stream.eof:
+                return
     except zstandard.ZstdError as error:
         raise Malformed(f"a chunk that does not decompress: {error}") from None
 

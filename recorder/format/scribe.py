@@ -1,10 +1,12 @@
-"""The scribe: the process that packs, compresses, seals and syncs all tapes of a worker.
+"""The scribe: the process that packs, compresses, seals and syncs all tapes of a worker, and frees its journal.
 
-It ends when the worker lets go of it; when the worker died, it first writes all that reached the ring.
+It ends when the worker lets go of it; when the worker died, it first writes all that reached the journal.
 """
 
 import contextlib
+import errno
 import gc
+import os
 import queue
 import select
 import signal
@@ -13,80 +15,75 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from recorder.format import layout, ring, store
-from recorder.format.chunk import Compressors
-from recorder.format.writer import Entry, Packed, Segment
-from recorder.model import Head
+from recorder.format import journal, layout, reserve
+from recorder.format.reader import UnreadableTape
+from recorder.format.writer import Segment
+from recorder.format.writing import Site, Sync, Writing
+from recorder.model import Head, Mode
 
 _TICK_S = layout.FLUSH_US / 2e6
 _IDLE_S = 1.0
-_BATCH = 1024 * 1024  # bytes taken from the ring before the worker is told that they are free
-
-
-class _Writing:
-    """What the scribe knows of one tape. Times are µs by the scribe's own monotonic clock."""
-
-    def __init__(self, number: int, session: str, wall_ns: int) -> None:
-        self.number = number
-        self.session = session
-        self.wall_ns = wall_ns
-        self.segment: Segment | None = None
-        self.entries: list[Entry] = []
-        self.size = 0  # bytes of bodies taken
-        self.last_t = 0  # µs of the session, of the last frame taken
-        self.dirty_since: int | None = None
-        self.urgent = False
-        self.closing = False
-        self.syncing = False
-        self.chunk_first: int | None = None
-        self.chunk_began = 0
-        self.last_head = 0
-        self.last_running = 0
+_BATCH = 1024 * 1024  # bytes taken from the journal before they are written out
+_PRESSURE = 4 * 1024 * 1024  # bytes of the journal behind which a tape must not stay unsynced
+_SYNCERS = 2  # threads that wait for the disk
+_AGAIN_US = 1_000_000  # what the disk had no room for is tried again this often
+_LOST_AGAIN_US = 5_000_000  # and a best-effort tape that is left out this often
+_LEAVE_LIMIT_S = 20.0
+_REOPENED = 3  # new segments in a row without a sync that succeeds
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Scribe:
-    """Takes entries from the ring and writes them; reports over the link."""
+    """Takes entries from the journal and writes them; reports over the link."""
 
     def __init__(
-        self, memory: ring.Ring, link: socket.socket, tapes: Path, gateway: tuple[str, Ed25519PrivateKey]
+        self,
+        memory: journal.Journal,
+        link: socket.socket,
+        tapes: Path,
+        folder: Path,
+        gateway: tuple[str, Ed25519PrivateKey],
+        mode: Mode,
     ) -> None:
-        self._ring = memory
+        self._journal = memory
         self._link = link
-        self._tapes = tapes
-        self._gateway = gateway
-        self._compressors = Compressors()
-        self._writing: dict[int, _Writing] = {}
+        self._mode = mode
+        self._site = Site(tapes, folder, gateway, memory, self._make_room)
+        self._reserve = reserve.Reserve(folder / reserve.NAME)
+        self._writing: dict[bytes, Writing] = {}
+        self._full = False
         self._announced = 0
+        self._told = 0  # how far the worker was told that the journal is freed
         self._sending = threading.Lock()
-        self._syncs: queue.SimpleQueue[_Sync | None] = queue.SimpleQueue()
-        self._synced: queue.SimpleQueue[_Sync] = queue.SimpleQueue()
-        self._syncer = threading.Thread(target=self._sync_all, name="sync", daemon=True)
-        self._syncer.start()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._syncs: queue.SimpleQueue[Sync | None] = queue.SimpleQueue()
+        self._synced: queue.SimpleQueue[Sync] = queue.SimpleQueue()
+        self._syncers = [threading.Thread(target=self._sync_all, daemon=True) for _ in range(_SYNCERS)]
+        for thread in self._syncers:
+            thread.start()
 
     def run(self) -> None:
         """Writes until the worker lets go."""
+        self._send("ready")
         alive = True
         while alive:
-            busy = any(writing.dirty_since is not None or writing.syncing for writing in self._writing.values())
-            select.select([self._link], [], [], _TICK_S if busy else _IDLE_S)
+            busy = any(
+                writing.dirty_since is not None or writing.pinned is not None for writing in self._writing.values()
+            )
+            select.select([self._link.fileno(), self._wake], [], [], _TICK_S if busy else _IDLE_S)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
             alive = self._hear()
             self._take(self._announced)
             self._attend()
         self._take(None)
-        for writing in list(self._writing.values()):
-            writing.urgent = True
-        self._attend()
-        self._syncs.put(None)
-        self._syncer.join()
-        for writing in self._writing.values():
-            if writing.segment is not None:
-                writing.segment.abandon()
+        self._leave()
 
     def _hear(self) -> bool:
         """Reads announcements; False once the worker let go or died."""
@@ -102,149 +99,266 @@ class Scribe:
             return False
         return False
 
-    def _take(self, limit: int | None) -> None:
-        """Takes what is in the ring and hands it to its tapes, batch by batch."""
-        told = self._ring.read
-        while item := self._ring.take(limit):
-            self._item(item)
-            if self._ring.read - told >= _BATCH:
-                self._write_out()
-                told = self._ring.read
-                self._send("read", told)
-        self._write_out()
-        if told != self._ring.read:
-            self._send("read", self._ring.read)
+    # Taking
 
-    def _item(self, item: ring.Item) -> None:
-        if item.kind == ring.OPEN_TAPE:
-            session, wall_ns = msgpack.unpackb(item.body)
-            self._writing[item.tape] = _Writing(item.tape, session, wall_ns)
+    def _take(self, limit: int | None) -> None:
+        """Takes what is in the journal and hands it to its tapes, batch by batch."""
+        written_out = self._journal.read
+        while item := self._journal.take(limit):
+            self._item(item)
+            if self._journal.read - written_out >= _BATCH:
+                written_out = self._journal.read
+                self._write_out()
+                self._attend()
+        self._write_out()
+
+    def _item(self, item: journal.Item) -> None:
+        if item.kind == journal.OPEN_TAPE:
+            self._writing[item.session] = Writing(self._site, item)
+            self._reserve.hold(len(self._writing))
             return
-        writing = self._writing.get(item.tape)
+        writing = self._writing.get(item.session)
         if writing is None:
             return  # it failed, and its session was told
-        if item.kind == ring.URGENT:
+        if item.kind == journal.URGENT:
             writing.urgent = True
-        elif item.kind == ring.CLOSE_TAPE:
+        elif item.kind == journal.CLOSE_TAPE:
             writing.closing = True
         else:
-            body = Packed(item.body) if item.kind & ring.PACKED else item.body
-            writing.entries.append(Entry(item.t, item.kind & ~ring.PACKED, item.stream, body, item.remaining))
-            writing.size += len(item.body)
-            writing.last_t = item.t
+            writing.take(item)
 
     def _write_out(self) -> None:
         for writing in list(self._writing.values()):
             if writing.entries or (writing.closing and writing.segment is None):
                 self._guarded(writing, self._append)
 
-    def _append(self, writing: _Writing) -> None:
-        segment = writing.segment or self._create(writing)
-        for head in segment.append(writing.entries, time.time_ns()):
-            self._head(head, running=False)
-        writing.entries.clear()
+    def _append(self, writing: Writing) -> None:
         now = _now()
+        if writing.missing is not None or writing.broken or now < writing.retry_at:
+            return
         if writing.dirty_since is None:
             writing.dirty_since = now
-        if segment.chunk_open_since != writing.chunk_first:
+        for head in writing.append():
+            self._head(head, running=False)
+        segment = writing.segment
+        if segment is not None and segment.chunk_open_since != writing.chunk_first:
             writing.chunk_first, writing.chunk_began = segment.chunk_open_since, now
 
+    # What is due
+
     def _attend(self) -> None:
-        """Does what is due: flushes with syncs, heads, ends."""
         while not self._synced.empty():
             self._settle(self._synced.get())
         for writing in list(self._writing.values()):
             self._guarded(writing, self._due)
+        self._free()
 
-    def _settle(self, sync: "_Sync") -> None:
-        sync.writing.syncing = False
-        if sync.writing.number not in self._writing:
-            sync.segment.abandon()  # it failed while this sync was under way
-        elif sync.error is not None:
-            self._failed(sync.writing, sync.error)
-
-    def _due(self, writing: _Writing) -> None:
+    def _due(self, writing: Writing) -> None:
         segment, now = writing.segment, _now()
-        if segment is None:
+        if now < writing.retry_at:
             return
-        urgent = writing.urgent or writing.closing
-        if urgent and writing.dirty_since is not None:
-            while writing.syncing:
-                self._settle(self._synced.get())
-            if writing.number in self._writing:
-                self._sync(self._flushed(writing, segment))
-        elif writing.dirty_since is not None and not writing.syncing and now - writing.dirty_since >= layout.FLUSH_US:
-            writing.syncing = True
-            self._syncs.put(self._flushed(writing, segment))
-        if writing.closing and writing.number in self._writing and not writing.syncing:
-            self._head(segment.finish(time.time_ns()), running=False)
-            del self._writing[writing.number]
-            self._send("closed", writing.number, segment.size, segment.next_frame)
-        elif not writing.closing:
-            self._heads(writing, segment, now)
+        if writing.broken:
+            self._set_aside(writing)
+            return
+        if writing.missing is not None:
+            self._find_again(writing)
+            return
+        if writing.entries:
+            self._append(writing)  # what an earlier try left
+            segment = writing.segment
+        if segment is None or writing.syncing is not None:
+            return
+        if writing.closing:
+            self._complete(writing, segment)
+            return
+        flush_due = writing.dirty_since is not None and now - writing.dirty_since >= layout.FLUSH_US
+        pressed = writing.first is not None and self._journal.read - writing.first > _PRESSURE
+        if writing.first is not None and (writing.urgent or pressed or (flush_due and writing.sealed)):
+            segment.flush()
+            writing.dirty_since = None
+            self._syncs.put(writing.begin_sync(segment))
+        elif flush_due:
+            segment.flush()
+            writing.dirty_since = None
+        self._heads(writing, segment, now)
 
-    def _flushed(self, writing: _Writing, segment: Segment) -> "_Sync":
-        segment.flush()
-        writing.dirty_since = None
-        writing.urgent = False
-        return _Sync(writing, segment, segment.next_frame, writing.size, writing.last_t)
+    def _complete(self, writing: Writing, segment: Segment) -> None:
+        if not writing.completed:
+            writing.completed = True
+            self._head(segment.complete(time.time_ns()), running=False)
+        else:
+            segment.flush()  # what a full disk left
+        self._syncs.put(writing.begin_sync(segment))
 
-    def _sync(self, sync: "_Sync") -> None:
-        sync.segment.sync()
-        self._send("synced", sync.writing.number, sync.frames, sync.size, sync.last_t)
-
-    def _sync_all(self) -> None:
-        """The thread that waits for the disk while the next chunk is compressed."""
-        while (sync := self._syncs.get()) is not None:
-            try:
-                self._sync(sync)
-            except OSError as error:
-                sync.error = error
-            self._synced.put(sync)
-
-    def _heads(self, writing: _Writing, segment: Segment, now: int) -> None:
+    def _heads(self, writing: Writing, segment: Segment, now: int) -> None:
         """What time alone makes due: the end of a chunk, an idle checkpoint, the running head."""
         if segment.chunk_open_since is None:
             if now - writing.last_head >= layout.IDLE_CHECKPOINT_US:
-                self._head(segment.checkpoint(time.time_ns()), running=False)
+                if writing.last_head:
+                    self._head(segment.checkpoint(time.time_ns()), running=False)
                 writing.last_head = now
         elif now - writing.chunk_began >= layout.CHUNK_US:
             self._head(segment.end_chunk(time.time_ns()), running=False)
+            writing.sealed = True
             writing.dirty_since = writing.dirty_since or now
             writing.last_head = now
         elif now - writing.last_running >= layout.HEAD_US:
-            head = segment.running_head(time.time_ns())
+            head = segment.running_head(time.time_ns()) if writing.last_running else None
             if head is not None:
                 self._head(head, running=True)
             writing.last_running = now
 
-    def _create(self, writing: _Writing) -> Segment:
-        path = store.create_segment(self._tapes, writing.session, 0)
-        segment = Segment(path, writing.session, writing.wall_ns, self._gateway, self._compressors)
-        writing.segment = segment
-        folder = path.parent
-        while folder != self._tapes:
-            store.sync_folder(folder)
-            folder = folder.parent
-        store.sync_folder(self._tapes)
-        writing.last_head = writing.last_running = _now()
-        return segment
+    # Syncs
 
-    def _guarded(self, writing: _Writing, step: Callable[[_Writing], None]) -> None:
+    def _sync_all(self) -> None:
+        """A thread that waits for the disk while the next chunk is compressed."""
+        while (sync := self._syncs.get()) is not None:
+            sync.make()
+            self._synced.put(sync)
+            os.eventfd_write(self._wake, 1)
+
+    def _settle(self, sync: Sync) -> None:
+        writing = sync.writing
+        earlier, writing.error = writing.error, None
+        if sync.error is not None:
+            writing.unsynced(sync)
+            self._failed(writing, sync.error)
+            return
+        writing.synced(sync)
+        if self._full:
+            self._full = not self._reserve.hold(len(self._writing))
+        if earlier is not None:
+            self._failed(writing, earlier)
+            return
+        self._send("synced", writing.key, sync.frames, sync.size, sync.last_t)
+        if writing.completed:
+            sync.segment.abandon()
+            del self._writing[writing.key]
+            size = sum(path.stat().st_size for path in sync.segment.path.parent.glob("*.tape"))
+            self._send("closed", writing.key, size, sync.frames, sync.segment.number + 1, writing.gaps)
+
+    def _free(self) -> None:
+        """Gives the worker room: everything before the first entry that is on no disk but the journal's."""
+        pinned = [writing.pinned for writing in self._writing.values()]
+        position = min((at for at in pinned if at is not None), default=self._journal.read)
+        if position > self._told:
+            self._told = position
+            self._journal.free(position)
+            self._send("freed")
+
+    # Failures
+
+    def _guarded(self, writing: Writing, step: Callable[[Writing], None]) -> None:
         try:
             step(writing)
         except OSError as error:
             self._failed(writing, error)
 
-    def _failed(self, writing: _Writing, error: OSError) -> None:
+    def _make_room(self) -> bool:
+        """Called when the disk is full: gives the reserve away, once, and lets every session end."""
+        if self._mode is Mode.BEST_EFFORT:
+            return False
+        released = self._reserve.release()
+        if not self._full:
+            self._full = True
+            for writing in self._writing.values():
+                self._tell_full(writing)
+        return released
+
+    def _tell_full(self, writing: Writing) -> None:
+        where = self._site.tapes
+        self._send("full", writing.key, f"the disk of {where} is full; make room, then connect again")
+
+    def _failed(self, writing: Writing, error: OSError) -> None:
+        """What follows when the disk does not take something: nothing that was recorded is given up."""
+        if writing.syncing is not None and error.errno not in _FULL:
+            writing.error = error  # its file is in use until that sync has settled
+            writing.retry_at = _now() + _AGAIN_US
+        elif self._mode is Mode.BEST_EFFORT:
+            if writing.missing is None:
+                self._warn(writing, error, "the session goes on unrecorded until it can be")
+            writing.lose()
+            writing.retry_at = _now() + _LOST_AGAIN_US
+        elif error.errno in _FULL:
+            self._full = True
+            self._tell_full(writing)
+            writing.retry_at = _now() + _AGAIN_US
+        elif writing.segment is not None and writing.reopened < _REOPENED:
+            self._reopen(writing, error)
+        else:
+            self._give_up(writing, error)
+
+    def _reopen(self, writing: Writing, error: OSError) -> None:
+        writing.reopened += 1
+        writing.retry_at = 0
+        self._warn(writing, error, "it goes on in a new segment")
+        try:
+            writing.reopen()
+            writing.dirty_since = _now()
+            for head in writing.append():
+                self._head(head, running=False)
+        except UnreadableTape as unreadable:
+            self._give_up(writing, OSError(errno.EIO, str(unreadable)))
+        except OSError as again:
+            self._failed(writing, again)
+
+    def _warn(self, writing: Writing, error: OSError, then: str) -> None:
+        where = error.filename or (writing.segment.path if writing.segment is not None else self._site.tapes)
+        self._send("warning", f"session {writing.session}: cannot write {where}: {error.strerror}; {then}")
+
+    def _give_up(self, writing: Writing, error: OSError) -> None:
         """A tape that cannot be written is left as it is; its session is told and ends."""
-        if self._writing.pop(writing.number, None) is None:
-            return
-        where = error.filename or (writing.segment.path if writing.segment is not None else self._tapes)
-        if writing.segment is not None and not writing.syncing:
-            writing.segment.abandon()
+        where = error.filename or (writing.segment.path if writing.segment is not None else self._site.tapes)
         mend = "make room or mend the folder's rights"
-        self._send("failed", writing.number, f"cannot write the tape in {where}: {error.strerror}; {mend}")
+        self._send("failed", writing.key, f"cannot write the tape in {where}: {error.strerror}; {mend}")
+        writing.broken = True
+        if writing.segment is not None:
+            writing.segment.abandon()
+        self._set_aside(writing)
+
+    def _set_aside(self, writing: Writing) -> None:
+        """Keeps what the tape could not take beside the journal, so that other sessions have room."""
+        try:
+            writing.set_aside()
+        except OSError as error:
+            if writing.retry_at == 0:
+                self._warn(writing, error, "the journal keeps it")
+            writing.retry_at = _now() + _AGAIN_US
+
+    def _find_again(self, writing: Writing) -> None:
+        """Best-effort: another try to write a tape that is left out."""
+        try:
+            writing.find_again("the tape could not be written")
+            writing.dirty_since, writing.retry_at = _now(), 0
+        except (OSError, UnreadableTape):
+            if writing.closing:
+                del self._writing[writing.key]
+                self._send("failed", writing.key, "the tape could not be written to its end")
+            writing.retry_at = _now() + _LOST_AGAIN_US
+
+    # The end
+
+    def _leave(self) -> None:
+        """Puts on disk what can be; what cannot stays in the journal for the next start."""
+        limit = time.monotonic() + _LEAVE_LIMIT_S
+        for writing in self._writing.values():
+            writing.urgent, writing.retry_at = True, 0
+        self._attend()
+        while time.monotonic() < limit and any(writing.syncing is not None for writing in self._writing.values()):
+            select.select([self._wake], [], [], _IDLE_S)
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+            self._attend()
+        for _ in self._syncers:
+            self._syncs.put(None)
+        for thread in self._syncers:
+            thread.join()
+        while not self._synced.empty():
+            self._settle(self._synced.get())
+        self._free()
+        for writing in self._writing.values():
+            if writing.segment is not None and not writing.broken:
+                writing.segment.abandon()
 
     def _head(self, head: Head, *, running: bool) -> None:
         self._send("head", running, *astuple(head))
@@ -255,33 +369,21 @@ class Scribe:
             self._link.sendall(message)
 
 
-@dataclass(slots=True)
-class _Sync:
-    """A sync to be made: what will be on disk after it."""
-
-    writing: _Writing
-    segment: Segment
-    frames: int
-    size: int
-    last_t: int
-    error: OSError | None = None
-
-
 def _now() -> int:
     return time.monotonic_ns() // 1000
 
 
 def main() -> None:
-    """Runs a scribe on the descriptors that the arguments name: the ring's memory and the link to the worker."""
+    """Runs a scribe on the descriptors that the arguments name: the journal and the link to the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     memory, descriptor = map(int, sys.argv[1:3])
     link = socket.socket(fileno=descriptor)
     size = int.from_bytes(link.recv(4, socket.MSG_WAITALL), "little")
-    tapes, name, key = msgpack.unpackb(link.recv(size, socket.MSG_WAITALL))
+    tapes, folder, name, key, mode = msgpack.unpackb(link.recv(size, socket.MSG_WAITALL))
     gateway = (name, Ed25519PrivateKey.from_private_bytes(key))
     gc.freeze()  # what is loaded by now stays
-    Scribe(ring.Ring(memory), link, Path(tapes), gateway).run()
+    Scribe(journal.Journal(memory), link, Path(tapes), Path(folder), gateway, Mode(mode)).run()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """Where tapes lie in a data folder: names of segments, creation, listing. Never looks inside one."""
 
+import hashlib
 import os
 import uuid
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 SUFFIX = ".tape"
@@ -20,7 +22,10 @@ def folder_of(tapes: Path, session: str) -> Path:
 def create_segment(tapes: Path, session: str, segment: int) -> Path:
     """Makes the session's folder where needed and returns the path for `segment`, which must not exist yet."""
     folder = folder_of(tapes, session)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    for missing in reversed([folder, *folder.relative_to(tapes).parents]):
+        # Never `tapes` itself: when it is gone, somebody has moved it away.
+        if missing != Path():
+            (tapes / missing).mkdir(exist_ok=True, mode=0o750)
     return folder / f"{segment}{SUFFIX}"
 
 
@@ -32,6 +37,40 @@ def segments(folder: Path) -> list[Path]:
         else []
     )
     return sorted(found, key=lambda path: int(path.stem))
+
+
+def latest_sessions(tapes: Path, now: int) -> Iterator[str]:
+    """The sessions that began on the last two days (UTC) before `now` (UNIX ns), by the names of their folders."""
+    for ago in (0, 1):
+        day = datetime.fromtimestamp(now / 1e9, UTC) - timedelta(days=ago)
+        folder = tapes / f"{day:%Y/%m/%d}"
+        for found in folder.iterdir() if folder.is_dir() else ():
+            if found.is_dir() and _is_session(found.name):
+                yield found.name
+
+
+def _is_session(name: str) -> bool:
+    try:
+        folder_of(Path(), name)
+    except ValueError:
+        return False
+    return True
+
+
+def started(session: str) -> int:
+    """When a session began, by its id alone: UNIX ns, exact to the millisecond."""
+    return (uuid.UUID(session).int >> 80) * 1_000_000
+
+
+def digest_of(path: Path) -> bytes:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def sync_file(descriptor: int) -> None:
+    """Makes a file's content durable."""
+    os.fsync(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,9 +1,10 @@
 """Writes one segment of a tape: packs frames into chunks, seals and signs them. Owned by one thread; knows no clock."""
 
+import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +47,10 @@ class Entry(NamedTuple):
 
 
 class Segment:
-    """One `.tape` file being written. `flush` makes it readable, `sync` durable, `finish` complete."""
+    """One `.tape` file being written. `flush` makes it readable, `sync` durable, `finish` complete.
+
+    A write that failed is made again, from where it broke off, by the next call that writes.
+    """
 
     def __init__(
         self,
@@ -59,7 +63,12 @@ class Segment:
         number: int = 0,
         first_frame: int = 0,
         previous: Previous | None = None,
+        make_room: Callable[[], bool] | None = None,
     ) -> None:
+        """Makes the file, which must not exist, and locks it; OSError when that cannot be.
+
+        `make_room` is asked when the disk is full: True when it is worth another try.
+        """
         name, gateway_key = gateway
         self.path = path
         self.session = session
@@ -76,6 +85,7 @@ class Segment:
         self._remaining: dict[tuple[int, int], int] = {}
         self._chunk: Chunk | None = None
         self._unwritten: list[bytes] = []
+        self._make_room = make_room
         self._futile = 0  # full chunks in a row, since one that was tried, that did not compress
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
         lock(self._fd)
@@ -90,7 +100,12 @@ class Segment:
             previous=previous,
         )
         self._put(layout.skippable(layout.HEADER_MAGIC, pack_header(header, gateway_key)))
-        self._write()
+        try:
+            self._write()
+        except OSError:
+            self.abandon()
+            path.unlink()  # it holds nothing, and its number must be free for the next try
+            raise
 
     @property
     def chunk_open_since(self) -> int | None:
@@ -194,18 +209,23 @@ class Segment:
         return Head(self.session, self.number, self._tree.size, digest, chunk.stored, note)
 
     def sync(self) -> None:
-        """Makes what was flushed durable."""
+        """Makes what was flushed durable; may run in another thread."""
         os.fdatasync(self._fd)
         if self.size - self._dropped >= _DROP_BYTES:
             # Bulk data would push everything else out of the page cache, and each fresh page costs more than the write.
             os.posix_fadvise(self._fd, self._dropped, self.size - self._dropped, os.POSIX_FADV_DONTNEED)
             self._dropped = self.size
 
-    def finish(self, now: int) -> Head:
-        """Ends the open chunk, appends INDEX and footer, syncs and closes the file; returns the last head."""
-        head = self.end_chunk(now) if self._chunk is not None else self.checkpoint(now)
+    def complete(self, now: int) -> Head:
+        """Ends the open chunk, appends INDEX and footer; returns the last head. It is in the file, not yet on disk."""
+        head = self._end_chunk(now) if self._chunk is not None else self._checkpoint(now)
         self._put(index_block(self._index, self.next_frame))
         self._write()
+        return head
+
+    def finish(self, now: int) -> Head:
+        """Completes the segment, syncs and closes the file; returns the last head."""
+        head = self.complete(now)
         self.sync()
         self.abandon()
         return head
@@ -220,14 +240,18 @@ class Segment:
         self.size += sum(map(len, pieces))
 
     def _write(self) -> None:
-        pieces, self._unwritten = self._unwritten, []
-        while pieces:
-            some = pieces[:_PIECES]
-            written = os.writev(self._fd, some)
+        while self._unwritten:
+            some = self._unwritten[:_PIECES]
+            try:
+                written = os.writev(self._fd, some)
+            except OSError as error:
+                if error.errno != errno.ENOSPC or self._make_room is None or not self._make_room():
+                    raise
+                continue
             if written < sum(map(len, some)):
-                pieces = [b"".join(pieces)[written:]]
+                self._unwritten = [b"".join(self._unwritten)[written:]]
             else:
-                del pieces[:_PIECES]
+                del self._unwritten[:_PIECES]
 
 
 def lock(descriptor: int) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from recorder import policy
 from recorder.catalogue.sqlite import Catalogue
 from recorder.config import Config
-from recorder.format.spool import Spool
+from recorder.control import Control
+from recorder.format import guard, recovery
+from recorder.format.spool import Spool, TapeError
+from recorder.gateway import recovered, room
 from recorder.gateway.clerk import Clerk
 from recorder.gateway.front import GatewayFront
 from recorder.gateway.secrets import Secrets
@@ -53,12 +57,19 @@ async def serve(config: Config, grace: float, say: Callable[[str], None]) -> Non
     key = signing_key(config.keys / "gateway")
     host_key = _read_host_key(config.keys / "ssh_host")
     _check_folder(config.tapes)
+    lock = _lock(config)
     catalogue = Catalogue(config.catalogue, write=True)
-    rules = policy.rules_text(config.agents)
+    name = (socket.gethostname() or "gateway", key)
+    await asyncio.to_thread(_recover, config, name, catalogue)
+    rules = policy.rules_text(config.agents, config.targets)
     catalogue.put_rules(hashlib.sha256(rules.encode()).digest(), rules)
     clerk = Clerk(catalogue)
     loop = asyncio.get_running_loop()
-    spool = Spool(config.tapes, (socket.gethostname() or "gateway", key), loop, clerk.put_head)
+    try:
+        spool = Spool(config.tapes, config.journal, name, loop, clerk.put_head, mode=config.mode, lock=lock)
+    except TapeError as error:
+        raise StartError(str(error)) from None
+    spool.on_warning = log.error
     stop = asyncio.Event()
     spool.on_death = lambda _: stop.set()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -68,10 +79,18 @@ async def serve(config: Config, grace: float, say: Callable[[str], None]) -> Non
             front = GatewayFront(config, spool, clerk, Secrets(os.environ))
         except ValueError as error:
             raise StartError(f"{config.path}: {error}") from None
-        async with asyncio.TaskGroup() as tasks:
+        try:
+            await spool.ready()
+        except TapeError as error:
+            raise StartError(str(error)) from None
+        disk = room.Watch(config.data, lambda: config.limits.disk)
+        disk.look()
+        front.obstacle = lambda: disk.refusal
+        async with asyncio.TaskGroup() as tasks, Control(config, front, catalogue):
             servers = await _listen(config, host_key, front, _guarded(tasks))
             for server in servers:
                 say(f"ready {server.listener.protocol} {server.address}")
+            watches = [tasks.create_task(front.watch()), tasks.create_task(disk.run(front.end_all))]
             _notify("READY=1")
             await stop.wait()
             _notify("STOPPING=1")
@@ -83,6 +102,8 @@ async def serve(config: Config, grace: float, say: Callable[[str], None]) -> Non
                 await front.drain(_END_LIMIT_S)
             for server in servers:
                 server.end_all("the gateway stopped")
+            for watch in watches:
+                watch.cancel()
         if spool.failed is not None:
             raise StartError(str(spool.failed))
     finally:
@@ -90,6 +111,27 @@ async def serve(config: Config, grace: float, say: Callable[[str], None]) -> Non
         await asyncio.to_thread(clerk.stop)
         catalogue.settle()
         catalogue.close()
+        os.close(lock)
+
+
+def _lock(config: Config) -> int:
+    """The data folder is this gateway's alone as long as the descriptor is open, here or in the scribe."""
+    try:
+        return guard.take(config.journal)
+    except guard.Taken as taken:
+        raise StartError(str(taken)) from None
+    except OSError as error:
+        mend = "mend its rights or set [gateway] data"
+        raise StartError(f"cannot write in {config.journal}: {error.strerror}; {mend}") from None
+
+
+def _recover(config: Config, name: tuple[str, Ed25519PrivateKey], catalogue: Catalogue) -> None:
+    """Closes, in new segments, what a gateway that stopped without closing has left."""
+    try:
+        for found in recovery.recover(config.tapes, config.journal, name, catalogue.unfinished(), time.time_ns()):
+            recovered.enter(catalogue, found)
+    except recovery.RecoveryError as error:
+        raise StartError(str(error)) from None
 
 
 def _guarded(tasks: asyncio.TaskGroup) -> Callable[[Coroutine[object, object, None]], object]:
@@ -114,9 +156,10 @@ async def _listen(
     if not config.listeners:
         raise StartError(f"{config.path} has no [[listen]]: nothing to serve")
     servers: list[ssh.Server] = []
+    crowd = ssh.Crowd()
     for listener in config.listeners:
         try:
-            servers.append(await ssh.listen(listener, [host_key], front, spawn))
+            servers.append(await ssh.listen(listener, [host_key], front, spawn, config.limits, crowd))
         except ValueError as error:
             raise StartError(
                 f"{config.keys / 'ssh_host'} holds {error}: restore it, or run `tacho init` anew"

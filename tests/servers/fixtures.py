@@ -1,7 +1,7 @@
 """The fixtures of the service tests. Servers live as long as a worker; what a test starts ends with it."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,16 @@ def new_gateway(site: Site, tmp_path: Path) -> Iterator[NewGateway]:
     """Starts gateways of the test's own, with more targets where it wants; they end with the test."""
     started: list[Gateway] = []
 
-    def start(*more: TargetEntry, grace: float = 30.0, debug: bool = True) -> Gateway:
-        gateway = site.start(tmp_path / f"gateway{len(started)}", *more, grace=grace, debug=debug)
+    def start(
+        *more: TargetEntry,
+        grace: float = 30.0,
+        debug: bool = True,
+        extra: str = "",
+        environ: Mapping[str, str] | None = None,
+        altered: Mapping[str, float] | None = None,
+    ) -> Gateway:
+        folder = tmp_path / f"gateway{len(started)}"
+        gateway = site.start(folder, *more, grace=grace, debug=debug, extra=extra, environ=environ, altered=altered)
         started.append(gateway)
         return gateway
 
@@ -63,4 +71,12 @@ def direct(site: Site, tmp_path: Path) -> Client:
 def short_path() -> Iterator[Path]:
     """A folder with a path short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="tacho-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def common_path() -> Iterator[Path]:
+    """A folder that every user of the machine can reach, with a short path."""
+    with tempfile.TemporaryDirectory(prefix="tacho-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
         yield Path(folder)

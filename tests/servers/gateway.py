@@ -1,10 +1,11 @@
 """A real gateway: `python -m recorder gateway` with a configuration of the test's making, on ports of its own."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +29,14 @@ class TargetEntry:
     host_key: str
     logins: tuple[str, ...] = (LOGIN,)
     key: str = "file:var/keys/upstream"
+    forward: tuple[str, ...] = ()
 
     def toml(self) -> str:
         logins = ", ".join(f'"{login}"' for login in self.logins)
+        forward = ", ".join(f'"{address}"' for address in self.forward)
         return (
             f'[[target]]\nname = "{self.name}"\nprotocol = "ssh"\naddress = "{self.address}"\n'
-            f'logins = [{logins}]\nkey = "{self.key}"\nhost_key = "{self.host_key}"\n'
+            f'logins = [{logins}]\nkey = "{self.key}"\nhost_key = "{self.host_key}"\nforward = [{forward}]\n'
         )
 
 
@@ -74,13 +77,14 @@ class Install:
         targets: Sequence[TargetEntry],
         agents: Sequence[AgentEntry],
         fixed: Sequence[str] = (),
+        extra: str = "",
     ) -> Path:
-        """Its copy in `folder` with a configuration: a listener for all targets, then one for each in `fixed`."""
+        """Its copy in `folder` with a configuration: a listener for all targets, one for each in `fixed`, `extra`."""
         shutil.copytree(self.folder, folder)
         listener = '[[listen]]\nprotocol = "ssh"\naddress = "127.0.0.1:0"\n'
         tables = [listener, *(f'{listener}target = "{name}"\n' for name in fixed)]
         tables += [entry.toml() for entry in targets] + [entry.toml() for entry in agents]
-        (folder / "tachograph.toml").write_text("\n".join(['[gateway]\ndata = "var"\n', *tables]))
+        (folder / "tachograph.toml").write_text("\n".join(['[gateway]\ndata = "var"\n', *tables, extra]))
         return folder
 
 
@@ -105,11 +109,23 @@ def refusal_to_start(folder: Path) -> tuple[int, str]:
 class Gateway:
     """A running gateway."""
 
-    def __init__(self, folder: Path, grace: float = 30.0, listeners: int = 1, *, debug: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        grace: float = 30.0,
+        listeners: int = 1,
+        *,
+        debug: bool = True,
+        environ: Mapping[str, str] | None = None,
+        altered: Mapping[str, float] | None = None,
+    ) -> None:
+        """`altered` are constants of its modules, as in altered.py."""
         self.folder = folder
         self.data = folder / "var"
         command = gateway_command(folder, *(["--debug"] if debug else []), "--grace", str(grace))
-        self.server = Server(command, folder / "gateway.log", _environment())
+        if altered:
+            command[1:3] = [str(Path(__file__).with_name("altered.py")), json.dumps(dict(altered))]
+        self.server = Server(command, folder / "gateway.log", _environment(**(environ or {})))
         ready = self.server.lines(r"^ready ssh (?P<host>\S+):(?P<port>\d+)$", listeners)
         self.ports = [int(match["port"]) for match in ready]
 

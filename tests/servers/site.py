@@ -1,6 +1,7 @@
 """One sshd, one gateway before it and the agents' keys: what most tests need, made once a worker."""
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.servers.client import Client
@@ -52,14 +53,18 @@ class Site:
         grace: float = 30.0,
         fixed: tuple[str, ...] = (),
         debug: bool = True,
+        extra: str = "",
+        environ: Mapping[str, str] | None = None,
+        altered: Mapping[str, float] | None = None,
     ) -> Gateway:
-        """Another gateway, of the caller's own."""
-        return Gateway(self.prepare(folder, *more, fixed=fixed), grace, 1 + len(fixed), debug=debug)
+        """Another gateway, of the caller's own; `extra` is more of its configuration."""
+        prepared = self.prepare(folder, *more, fixed=fixed, extra=extra)
+        return Gateway(prepared, grace, 1 + len(fixed), debug=debug, environ=environ, altered=altered)
 
-    def prepare(self, folder: Path, *more: TargetEntry, fixed: tuple[str, ...] = ()) -> Path:
+    def prepare(self, folder: Path, *more: TargetEntry, fixed: tuple[str, ...] = (), extra: str = "") -> Path:
         """A gateway's folder, not yet started."""
         agents = (AgentEntry(AGENT, public(self.key), ("web*",)), AgentEntry("spare", public(self.spare), ()))
-        return self.install.copy(folder, (*self.targets, *more), agents, fixed)
+        return self.install.copy(folder, (*self.targets, *more), agents, fixed, extra)
 
     def client(self, folder: Path, gateway: Gateway, user: str = "web1", port: int | None = None) -> Client:
         """A client of the agent."""

@@ -1,6 +1,7 @@
 """A finished tape as the tests look at it: what crossed, by stream and direction, and what was noted."""
 
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TypeVar
 
 from recorder.format import store
 from recorder.format.frame import Frame, Kind
-from recorder.format.reader import SegmentReader
+from recorder.format.reader import SegmentReader, UnreadableTape
 from tests.servers.process import LIMIT_S
 
 _Value = TypeVar("_Value")
@@ -25,17 +26,23 @@ class Taped:
         self._bytes: dict[tuple[int, int], list[bytes]] = {}
         self.closed = bool(self.paths)
         self.live = False
-        for path in self.paths:
-            self._load(path)
+        for path, following in itertools.zip_longest(self.paths, self.paths[1:]):
+            self._load(path, _first_frame(following) if following is not None else None)
 
-    def _load(self, path: Path) -> None:
-        reader = SegmentReader(path)
+    def _load(self, path: Path, counts_to: int | None) -> None:
+        """Takes the frames of a segment, those before number `counts_to` where the next segment writes them again."""
+        try:
+            reader = SegmentReader(path)
+        except UnreadableTape:
+            assert counts_to is not None, path  # torn inside its HEADER; the next segment goes on
+            return
         try:
             for chunk in reader.chunks:
                 for frame in reader.frames(chunk):
-                    self._keep(frame)
-            assert not reader.damage, f"{path}: {reader.damage}"
-            self.closed = self.closed and reader.closed
+                    if counts_to is None or frame.number < counts_to:
+                        self._keep(frame)
+            assert counts_to is not None or not reader.damage, f"{path}: {reader.damage}"
+            self.closed = reader.closed
             self.live = self.live or reader.live
         finally:
             reader.close()
@@ -97,6 +104,12 @@ class Taped:
         """The facts of the verdict frames (on `operation`)."""
         found = [frame.facts() for frame in self.frames if frame.kind == Kind.VERDICT]
         return [facts for facts in found if operation in (None, facts["operation"])]
+
+
+def _first_frame(path: Path) -> int:
+    reader = SegmentReader(path)
+    reader.close()
+    return reader.header.first_frame
 
 
 def until(value: Callable[[], _Value | None], what: str, limit: float = LIMIT_S) -> _Value:

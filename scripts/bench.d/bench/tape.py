@@ -54,7 +54,7 @@ def _record(source: bytes, write: int, total: int) -> tuple[float, float, int]:
 
 
 async def _run(folder: Path, source: bytes, write: int, total: int) -> tuple[float, float, int]:
-    spool = Spool(folder, ("bench", Ed25519PrivateKey.generate()), asyncio.get_running_loop())
+    spool = Spool(folder, folder / "journal", ("bench", Ed25519PrivateKey.generate()), asyncio.get_running_loop())
     now = time.time_ns()
     tape = spool.open(store.new_session_id(now), now)
     tape.append(Kind.OPEN, 0, {})

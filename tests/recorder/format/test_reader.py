@@ -99,7 +99,7 @@ def test_every_kind_of_body_comes_back_from_a_file(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("t", "chunk"), [(-1, 0), (0, 0), (2999, 0), (3000, 1), (5999, 1), (6000, 2), (9000, 3), (10**12, 3)]
+    ("t", "chunk"), [(-1, 0), (0, 0), (3000, 0), (3001, 1), (6000, 1), (6001, 2), (9000, 2), (9001, 3), (10**12, 3)]
 )
 def test_a_time_is_found_in_the_chunk_that_began_before_it(path: Path, t: int, chunk: int) -> None:
     write(path, ENTRIES)
