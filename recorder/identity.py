@@ -1,18 +1,21 @@
-"""Who an agent is, and what it names: keys, fingerprints, user names, the attribution tuple. Pure: no I/O, no clock."""
+"""Who an agent is, and what it names: keys, certificates, user names, the attribution tuple. Pure: no I/O, no clock."""
 
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
-from recorder.model import Agent, Attribution, Source, Target
+from recorder.model import Agent, Attribution, Authority, Source, Target
+from recorder.protocol import Certificate, Knock
 from recorder.safe import quoted
 
 ASSERTED_FIELDS = ("run", "request", "on_behalf_of")
+_SHOWN = 3  # names of a list in a sentence
 
 
 class Unknown(ValueError):
-    """A user name that leads nowhere; the text is one sentence for the agent."""
+    """A user name that leads nowhere, or a certificate that names no agent; the text is one sentence."""
 
 
 def key_blob(line: str) -> bytes:
@@ -27,6 +30,11 @@ def key_blob(line: str) -> bytes:
     name = parts[0].encode()
     if blob[:4] != len(name).to_bytes(4, "big") or blob[4 : 4 + len(name)] != name:
         raise ValueError(f"the key does not hold a key of type {parts[0]}")
+    position = 0
+    while position < len(blob):
+        position += 4 + int.from_bytes(blob[position : position + 4], "big")
+    if position != len(blob) or position == 4 + len(name):
+        raise ValueError("the key is cut off or has too much at its end: copy its whole line from the .pub file")
     return blob
 
 
@@ -48,6 +56,44 @@ def keyring(agents: Iterable[Agent]) -> dict[bytes, Agent]:
             if holder is not agent:
                 raise ValueError(f"agents {holder.name!r} and {agent.name!r} have the same key: give each its own")
     return ring
+
+
+def authorities(entries: Iterable[Authority]) -> dict[bytes, Authority]:
+    """A CA's public key -> its entry; ValueError names a malformed key, or one that two entries share."""
+    ring: dict[bytes, Authority] = {}
+    for position, entry in enumerate(entries, 1):
+        try:
+            blob = key_blob(entry.key)
+        except ValueError as error:
+            raise ValueError(f"[[authority]] number {position}: {error}") from None
+        if blob in ring:
+            earlier = list(ring).index(blob) + 1
+            mend = "put the agents of both into one"
+            raise ValueError(f"[[authority]] number {position} has the same key as number {earlier}: {mend}")
+        ring[blob] = entry
+    return ring
+
+
+def certified(principals: Sequence[str], authority: Authority, agents: Iterable[Agent]) -> Agent:
+    """The one agent that a certificate's principals name, among those that its authority may name; else Unknown."""
+    if not principals:
+        raise Unknown("it has no principals and would so be anybody's: sign it with ssh-keygen -n AGENT")
+    named = [agent for agent in agents if agent.name in principals]
+    if not named:
+        raise Unknown(f"no agent has the name of one of its principals: {_listed(principals)}")
+    granted = [agent for agent in named if any(fnmatchcase(agent.name, glob) for glob in authority.agents)]
+    if not granted:
+        names = _listed([agent.name for agent in named])
+        raise Unknown(f"its authority may not name {names}: add a pattern to the agents of the [[authority]]")
+    if len(granted) > 1:
+        names = _listed([agent.name for agent in granted])
+        raise Unknown(f"its principals name several agents, {names}: sign it for one of them")
+    return granted[0]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(quoted(name, 64) for name in names[:_SHOWN])
+    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
 
 
 def destination(user: str, fixed: str | None, targets: Sequence[Target]) -> tuple[Target, str]:
@@ -80,6 +126,32 @@ def by_key(agent: Agent, credential: str, client: str, minted_run: str) -> Attri
         "run": Source.OBSERVED,
     }
     return Attribution(agent.name, minted_run, credential=credential, client=client, sources=sources)
+
+
+def attribution(knock: Knock, minted_run: str) -> Attribution:
+    """The tuple of an agent that knocks. A certificate also says, verified, for whom: by its key id."""
+    who = by_key(knock.agent, knock.credential, knock.client, minted_run)
+    if knock.certificate is None or not knock.certificate.key_id:
+        return who
+    sources = who.sources | {"on_behalf_of": Source.VERIFIED}
+    return replace(who, on_behalf_of=knock.certificate.key_id, sources=sources, unattributed=False)
+
+
+def certificate_facts(certificate: Certificate | None) -> dict[str, object]:
+    """What the open frame says of a certificate, and of whom the session is for by it; nothing without one."""
+    if certificate is None:
+        return {}
+    facts: dict[str, object] = {
+        "key_id": certificate.key_id,
+        "serial": certificate.serial,
+        "authority": fingerprint(certificate.authority),
+        "principals": list(certificate.principals),
+        "valid_from": certificate.valid_from,
+        "valid_until": certificate.valid_until,
+    }
+    if not certificate.key_id:
+        return {"certificate": facts}
+    return {"certificate": facts, "on_behalf_of": certificate.key_id, "unattributed": False}
 
 
 def asserted(who: Attribution, facts: Mapping[str, str]) -> Attribution:

@@ -48,6 +48,14 @@ class Right(StrEnum):
     ADMIN = "admin"
 
 
+class Handling(StrEnum):
+    """What somebody did with a recording, as the custody table says it."""
+
+    VIEWED = "viewed"
+    REVEALED = "revealed"
+    EXPORTED = "exported"
+
+
 class SecretKind(StrEnum):
     """Where a secret comes from; a literal is not among them."""
 
@@ -214,3 +222,16 @@ class Head:
     root: bytes
     stored: int
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """Who did what with the recording of a session: `at` is UNIX ns, `detail` says more; `seq` counts up from 1."""
+
+    seq: int
+    at: int
+    person: str
+    uid: int
+    action: Handling
+    session: str
+    detail: dict[str, str | int | None] = field(default_factory=dict)

@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from recorder.model import Agent, Operation, Target, Verdict
+
+if TYPE_CHECKING:
+    from asyncio import Future
 
 
 class Direction(IntEnum):
@@ -43,11 +46,21 @@ class Gate(Protocol):
 
     def cross(
         self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None], remaining: int = 0
-    ) -> None:
+    ) -> "Future[None] | None":
         """Records `data` (32 KiB at most), then hands it to `release`.
+
+        In durable mode what an agent sends is released only when it is on disk: then a future is returned that is done
+        after that, and until then nothing more of that stream may cross.
 
         `remaining`: bytes still to come after `data` of the protocol message that its stream's side has begun.
         """
+
+    @property
+    def durable(self) -> bool:
+        """Whether every request must be settled before it is forwarded."""
+
+    async def settle(self) -> None:
+        """Waits until all that was recorded so far is on disk; Broken when that cannot be."""
 
     def note(self, name: str, stream: int = 0, **facts: object) -> None:
         """Records a fact that is not bytes."""
@@ -63,6 +76,18 @@ class Gate(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """An SSH user certificate as its authority signed it. Times are UNIX seconds UTC; no end is None."""
+
+    key_id: str
+    serial: int
+    authority: bytes  # the CA's public key, encoded as in RFC 4253 section 6.6
+    principals: tuple[str, ...]
+    valid_from: int
+    valid_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Knock:
     """An authenticated agent at a listener: who, by which credential, from where, and the user name it typed."""
 
@@ -72,6 +97,7 @@ class Knock:
     user: str
     listener_target: str | None
     client_version: str
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +115,9 @@ class Front(Protocol):
 
     def agent_of_key(self, blob: bytes) -> Agent | None:
         """The agent that has this public key (RFC 4253 section 6.6 encoding)."""
+
+    def agent_of_certificate(self, certificate: Certificate) -> Agent:
+        """The agent that a certificate names; Refused with one sentence when its authority may name none."""
 
     async def admit(self, knock: Knock) -> Admitted:
         """Opens a session for an authenticated agent; Refused when it may not have what it asks for."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from recorder import identity, policy
 from recorder.format.frame import Kind
 from recorder.format.spool import Tape, TapeError
-from recorder.model import Effect, Operation, Session, State, Verdict
+from recorder.model import Effect, Mode, Operation, Session, State, Verdict
 from recorder.protocol import Broken, Direction
 
 _CLOSE_LIMIT_S = 20.0
@@ -31,6 +31,7 @@ class Door:
 
     def __init__(self, tape: Tape, rows: Rows, session: Session, forward: Collection[tuple[str, int]] = ()) -> None:
         """`forward`: hosts and ports that may be reached by way of the target."""
+        self.durable = tape.mode is Mode.DURABLE
         self._tape = tape
         self._rows = rows
         self._session = session
@@ -83,16 +84,29 @@ class Door:
 
     def cross(
         self, direction: Direction, stream: int, data: bytes, release: Callable[[bytes], None], remaining: int = 0
-    ) -> None:
-        """Records `data` (32 KiB at most), then hands it to `release`."""
+    ) -> asyncio.Future[None] | None:
+        """Records `data` (32 KiB at most), then hands it to `release`: at once, in durable mode when it is on disk."""
         size = len(data)
         self.idle_since = time.monotonic()
         self._tape.append(direction, stream, data, remaining)
-        if direction is Direction.IN:
-            self._in += size
-        else:
+        if direction is not Direction.IN:
             self._out += size
+        else:
+            self._in += size
+            if self.durable:
+                return self._release_settled(data, release)
         release(data)
+        return None
+
+    def _release_settled(self, data: bytes, release: Callable[[bytes], None]) -> asyncio.Future[None]:
+        settling = self._tape.barrier()
+
+        def settled(done: asyncio.Future[None]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                release(data)
+
+        settling.add_done_callback(settled)
+        return settling
 
     def note(self, name: str, stream: int = 0, **facts: object) -> None:
         """Records a fact that is not bytes; what the agent asserts of itself also goes to the row."""
@@ -148,8 +162,8 @@ class Door:
         except TapeError as error:
             state, reason = State.UNCLOSED, str(error)
         except TimeoutError:
-            why = f"the disk did not take its end within {_CLOSE_LIMIT_S:.0f} s; the next start of the gateway recovers it"
-            state, reason = State.UNCLOSED, why
+            late = f"the disk did not take its end within {_CLOSE_LIMIT_S:.0f} s"
+            state, reason = State.UNCLOSED, f"{late}; the next start of the gateway recovers it"
         self._session = replace(
             self._session,
             ended=time.time_ns(),

@@ -2,8 +2,11 @@
 
 import click
 
+from recorder.cli.control import asked
 from recorder.cli.gateway import gateway
 from recorder.cli.init import init
+from recorder.cli.kill import kill
+from recorder.cli.rec import rec
 from recorder.cli.verb import (
     ERROR,
     FINDINGS,
@@ -27,8 +30,9 @@ __all__ = [
     "OK",
     "USAGE",
     "Failure",
+    "asked",
     "configuration",
     "configured",
 ]
 
-COMMANDS: tuple[click.Command, ...] = (init, gateway)
+COMMANDS: tuple[click.Command, ...] = (init, gateway, kill, rec)

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from recorder.cli.verb import Failure, configuration, configured
+from recorder.config import ConfigError, guard
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+
+_UMASK = 0o027  # at least: the group may read the tapes, nobody else may write anything
 
 
 @click.command()
@@ -24,9 +28,15 @@ def gateway(config_file: Path | None, grace: float, debug: bool) -> None:
     import asyncio
 
     from recorder.catalogue.sqlite import CatalogueError
+    from recorder.control import ControlError
     from recorder.gateway import StartError, serve
 
     config = configuration(config_file)
+    try:
+        guard.check_gateway(config)
+    except ConfigError as error:
+        raise Failure(str(error)) from None
+    os.umask(os.umask(_UMASK) | _UMASK)
     logging.basicConfig(
         stream=sys.stderr,
         level=logging.INFO,
@@ -39,7 +49,7 @@ def gateway(config_file: Path | None, grace: float, debug: bool) -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(config, grace, click.echo))
-    except* (StartError, CatalogueError) as errors:
+    except* (StartError, CatalogueError, ControlError) as errors:
         if debug:
             raise
         raise Failure(str(errors.exceptions[0])) from None

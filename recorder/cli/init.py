@@ -6,13 +6,24 @@ from pathlib import Path
 import click
 
 from recorder.cli.verb import Failure
+from recorder.config import ConfigError, guard
 from recorder.config.template import TEMPLATE
+
+_UMASK = 0o027  # the group may read what is not a key, others nothing; written by the owner alone
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
     """Write a commented tachograph.toml, keys and an empty catalogue into FOLDER (here when left out)."""
+    before = os.umask(_UMASK)
+    try:
+        _write(folder)
+    finally:
+        os.umask(before)
+
+
+def _write(folder: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -25,8 +36,10 @@ def init(folder: Path) -> None:
     if config_file.exists() or data.exists():
         raise Failure(f"{config_file if config_file.exists() else data} exists already: name another folder")
     try:
-        (data / "keys").mkdir(parents=True, mode=0o750)
-        (data / "tapes").mkdir(mode=0o750)
+        folder.mkdir(parents=True, exist_ok=True)
+        guard.check_folder(folder)
+        for kept in (data, data / "keys", data / "tapes"):
+            kept.mkdir()
         gateway = Ed25519PrivateKey.generate()
         _private(data / "keys/gateway", gateway.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         verifier = tree.verifier_key("gateway", tree.public_bytes(gateway))
@@ -35,8 +48,12 @@ def init(folder: Path) -> None:
             private, public = make_key_pair(f"tachograph-{name}")
             _private(data / "keys" / name, private)
             (data / "keys" / f"{name}.pub").write_bytes(public)
-        Catalogue(data / "catalogue.db", write=True).close()
+        catalogue = Catalogue(data / "catalogue.db", write=True)
+        catalogue.settle()
+        catalogue.close()
         config_file.write_text(TEMPLATE)
+    except ConfigError as error:
+        raise Failure(str(error)) from None
     except OSError as error:
         raise Failure(f"cannot write {error.filename or folder}: {error.strerror}; name another folder") from None
     click.echo(f"wrote {config_file} and {data}/")

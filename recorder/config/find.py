@@ -1,10 +1,12 @@
 """Finds and reads the configuration file; what stands in it is the parser's business."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import platformdirs
 
+from recorder.config import guard
 from recorder.config.parse import Config, parse
 from recorder.config.table import ConfigError
 
@@ -27,12 +29,11 @@ def find(named: Path | None, environ: Mapping[str, str]) -> Path:
 def load(path: Path) -> Config:
     """The configuration in `path`; ConfigError when it is missing, unreadable, open to others' writing, or wrong."""
     try:
-        mode = path.stat().st_mode
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            guard.check_file(path, os.fstat(file.fileno()).st_mode)
+            text = file.read().decode("utf-8")
     except FileNotFoundError:
         raise ConfigError(f"no configuration at {path}: run `tacho init`, or name one with --config") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration {path}: {error}") from None
-    if mode & 0o002:
-        raise ConfigError(f"the configuration {path} may be written by anybody: run `chmod o-w {path}`")
     return parse(text, path)

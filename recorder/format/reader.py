@@ -22,7 +22,7 @@ from recorder.format.growing import Growing
 from recorder.format.seal import Header, Seal, SealError, unpack_header
 from recorder.format.writer import is_locked
 
-_PIECE = 1024  # bytes; as runs of one byte (RFC 8878 section 3.1.1.2.2) they come to 32 MiB at most
+_PIECE = 512  # bytes; as runs of one byte (RFC 8878 section 3.1.1.2.2) they come to 16 MiB at most
 _INDEX_KEYS = 64
 _MAX_WINDOW = 8 * 1024 * 1024
 

@@ -251,14 +251,14 @@ def _entries(account: Account, kept: int, cut: int, frames: list[Item]) -> Itera
         else:
             account.add(item.t, kind, item.body)
             yield Entry(item.t, kind, item.stream, item.body, item.remaining)
-    if account.closed is None:
-        totals: Mapping[str, object] = {
-            "reason": REASON,
-            "bytes_in": account.bytes_in,
-            "bytes_out": account.bytes_out,
-            "verdicts": account.verdicts,
-        }
-        yield _counted(account, Entry(account.last_t, Kind.CLOSE, 0, dict(totals)))
+    # Once more where only the INDEX was cut off: a session's last segment ends with its close.
+    totals: Mapping[str, object] = account.closed or {
+        "reason": REASON,
+        "bytes_in": account.bytes_in,
+        "bytes_out": account.bytes_out,
+        "verdicts": account.verdicts,
+    }
+    yield _counted(account, Entry(account.last_t, Kind.CLOSE, 0, dict(totals)))
 
 
 def _counted(account: Account, entry: Entry) -> Entry:

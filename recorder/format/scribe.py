@@ -174,11 +174,11 @@ class Scribe:
         flush_due = writing.dirty_since is not None and now - writing.dirty_since >= layout.FLUSH_US
         pressed = writing.first is not None and self._journal.read - writing.first > _PRESSURE
         if writing.first is not None and (writing.urgent or pressed or (flush_due and writing.sealed)):
-            segment.flush()
+            writing.flush(segment)
             writing.dirty_since = None
             self._syncs.put(writing.begin_sync(segment))
         elif flush_due:
-            segment.flush()
+            writing.flush(segment)
             writing.dirty_since = None
         self._heads(writing, segment, now)
 

@@ -90,6 +90,8 @@ class Writing:
         self._site = site
         self._folders: list[Path] = []
         self._confirmed = (0, 0)  # of the present segment: the number of its next frame, bytes of the file
+        self._flushed = (0, 0, 0)  # the same of what it was last flushed with, and how far the journal was taken then
+        self._distrusted = False  # a sync of the present segment failed
 
     @property
     def pinned(self) -> int | None:
@@ -138,11 +140,16 @@ class Writing:
             make_room=site.make_room,
         )
         self.segment = segment
-        self._confirmed = (first_frame, 0)
+        self._confirmed, self._flushed, self._distrusted = (first_frame, 0), (first_frame, 0, 0), False
         self._folders = [path.parent]
         while number == 0 and self._folders[-1] != site.tapes:
             self._folders.append(self._folders[-1].parent)
         return segment
+
+    def flush(self, segment: Segment) -> None:
+        """Makes what was taken readable; OSError as the disk has it."""
+        segment.flush()
+        self._flushed = (segment.next_frame, segment.size, self._site.journal.read)
 
     def begin_sync(self, segment: Segment) -> Sync:
         """A sync of what was flushed, to be made by whoever may wait."""
@@ -163,6 +170,7 @@ class Writing:
     def unsynced(self, sync: Sync) -> None:
         """A sync failed: its entries are pinned again."""
         self.syncing = None
+        self._distrusted = True
         self.first = sync.first
         self._folders += sync.folders
 
@@ -191,7 +199,9 @@ class Writing:
                 self.entries.append(Entry(item.t, item.kind & ~journal.PACKED, item.stream, body, item.remaining))
 
     def lose(self) -> None:
-        """Best-effort: from now on frames are left out, as those are that were not confirmed."""
+        """Best-effort: from now on frames are left out, as those are that are not in the file."""
+        if self.missing is None:
+            self._keep_flushed()
         self.missing = self.missing or Missing()
         if self.first is not None:
             for item in self._site.journal.items(self.first, self._site.journal.read):
@@ -199,6 +209,18 @@ class Writing:
                     self.missing.add(item.t, item.kind & ~journal.PACKED, len(item.body))
         self.first = None
         self.entries.clear()
+
+    def _keep_flushed(self) -> None:
+        """After a write that failed: what was flushed before it stands, when it can be synced."""
+        frames, stored, taken = self._flushed
+        if self.segment is None or self._distrusted or not stored or self.first is None or taken <= self.first:
+            return
+        try:
+            self.segment.sync()
+        except OSError:
+            self._distrusted = True
+            return
+        self._confirmed, self.first = (frames, stored), taken
 
     def find_again(self, why: str) -> None:
         """Best-effort: writes again, in a new segment that begins by saying what is missing; OSError when it cannot."""

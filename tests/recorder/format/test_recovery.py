@@ -32,6 +32,9 @@ async def work():
     data = Path(sys.argv[1])
     (data / "tapes").mkdir()
     spool = Spool(data / "tapes", data / "journal", GATEWAY, asyncio.get_running_loop())
+    pause = float(sys.argv[3])
+    if pause:
+        await spool.ready()
     tape = spool.open(SESSION, START)
     tape.append(0, 0, {"agent": "ci", "run": "r", "target": "web1", "login": "deploy", "protocol": "ssh"})
     for number in range(int(sys.argv[2])):
@@ -39,7 +42,9 @@ async def work():
         if number % 500 == 0:
             await asyncio.sleep(0.03)
     print(spool._scribe.pid, flush=True)
-    await asyncio.sleep(float(sys.argv[3]))
+    while pause and not list(data.rglob("0.tape")):
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(pause)
     os.kill(spool._scribe.pid, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
 

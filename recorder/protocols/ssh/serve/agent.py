@@ -1,4 +1,4 @@
-"""An agent's connection: authentication, the session, and the pairing of its channels with the target's."""
+"""An agent's connection once it has authenticated: the session, and the pairing of its channels with the target's."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 
 import asyncssh
-from asyncssh.connection import SSHConnection, SSHServerConnection
+from asyncssh.connection import SSHConnection
 from asyncssh.constants import (
     MSG_CHANNEL_OPEN,
     OPEN_ADMINISTRATIVELY_PROHIBITED,
@@ -18,21 +18,28 @@ from asyncssh.misc import ChannelOpenError
 from asyncssh.packet import SSHPacket
 
 from recorder.identity import fingerprint
-from recorder.model import Listener, Operation
+from recorder.model import Limits, Listener, Operation
 from recorder.protocol import Broken, Front, Gate, Knock, Refused
+from recorder.protocols.ssh.serve import forward
+from recorder.protocols.ssh.serve.certificate import Proof
+from recorder.protocols.ssh.serve.crowd import Crowd
+from recorder.protocols.ssh.serve.entrance import Entrance
+from recorder.protocols.ssh.serve.forward import Forward
+from recorder.protocols.ssh.serve.items import Opening
 from recorder.protocols.ssh.serve.pair import ChannelPair, Spawn
 from recorder.protocols.ssh.serve.target import TargetConnection, TargetUnavailable, closed, connect
-from recorder.protocols.ssh.serve.transport import Transport
 from recorder.safe import quoted
 
 _CHANNELS = 256  # on one connection
-_EARLY = 64  # requests that may come before the target is connected
+_EARLY = _CHANNELS  # requests that may come before the target is connected
+_FORWARDS = frozenset({b"direct-tcpip", b"direct-streamlocal@openssh.com", b"tun@openssh.com"})
+_NAME_LIMIT = 64  # bytes of a channel type that are shown
 _FLUSH_LIMIT_S = 2.0
 
 log = logging.getLogger("tacho.ssh")
 
 
-class AgentConnection(Transport, SSHServerConnection):
+class AgentConnection(Entrance):
     """An agent's connection: one session. Its channels are streams, numbered from 1 in the order of their opening."""
 
     def __init__(
@@ -42,13 +49,14 @@ class AgentConnection(Transport, SSHServerConnection):
         listener: Listener,
         front: Front,
         spawn: Spawn,
+        limits: Limits,
+        crowd: Crowd,
     ) -> None:
-        super().__init__(loop, options)
-        self.proved: bytes | None = None  # the public key whose signature was checked
+        super().__init__(loop, options, front, limits, crowd)
         self._listener = listener
-        self._front = front
         self._spawn = spawn
         self._early: list[Callable[[], None]] = []
+        self._unrecorded: list[Operation] = []  # refused before there was a session
         self._pairs: dict[int, ChannelPair] = {}
         self._streams = 0
         self._turn = 0
@@ -56,35 +64,16 @@ class AgentConnection(Transport, SSHServerConnection):
         self._target: TargetConnection | None = None
         self._decide: Spawn = spawn
         self._over: asyncio.Future[str] = loop.create_future()
+        self._at_once = False
 
-    # Who
+    # Its beginning and end
 
-    @property
-    def client(self) -> str:
-        """The agent's address."""
-        host = f"[{self._peer_addr}]" if ":" in self._peer_addr else self._peer_addr
-        return f"{host}:{self._peer_port}"
+    def authenticated(self, proof: Proof) -> None:
+        """The agent has proved its key: the session begins (Entrance)."""
+        self._spawn(self._session(proof))
 
-    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
-        """Called by asyncssh for a key that is offered, and again (with `msg`) for its signature."""
-        valid = await super().validate_public_key(username, key_data, msg, signature)
-        if valid and msg:
-            self.proved = key_data
-        return valid
-
-    def knows(self, blob: bytes) -> bool:
-        """Whether the key belongs to an agent."""
-        return self._front.agent_of_key(blob) is not None
-
-    def authenticated(self) -> None:
-        """Called once the agent has proved its key."""
-        self._spawn(self._session())
-
-    def lost(self, exc: Exception | None) -> None:
-        """Called once the connection is gone."""
-        if not self._auth_complete:
-            why = quoted(str(exc)) if exc is not None else "closed"
-            log.info("agent %s did not authenticate: %s", self.client, why)
+    def ended(self) -> None:
+        """The connection is gone (Entrance)."""
         self.end("the agent disconnected")
 
     def end(self, reason: str) -> None:
@@ -92,30 +81,38 @@ class AgentConnection(Transport, SSHServerConnection):
         if not self._over.done():
             self._over.set_result(reason)
 
+    def _cut(self, broken: Broken) -> None:
+        """The session is to end at once, killed for example: what has arrived by now is not passed on."""
+        self._at_once = True
+        self.end(str(broken))
+
+    def vanished(self, what: str) -> None:
+        """The agent is gone without a word (Transport)."""
+        self.end(f"the agent {what}")
+
     # The session
 
-    async def _session(self) -> None:
-        agent = self._front.agent_of_key(self.proved or b"")
-        if agent is None:
-            self.bow_out("authentication did not name an agent")
-            return
+    async def _session(self, proof: Proof) -> None:
         knock = Knock(
-            agent=agent,
-            credential=fingerprint(self.proved or b""),
+            agent=proof.agent,
+            credential=fingerprint(proof.key),
             client=self.client,
             user=self._username,
             listener_target=self._listener.target,
             client_version=str(self.get_extra_info("client_version", "")),
+            certificate=proof.certificate,
         )
         try:
             admitted = await self._front.admit(knock)
         except Refused as refusal:
-            log.warning("agent %s from %s refused: %s", quoted(agent.name), self.client, refusal)
+            log.warning("agent %s from %s refused: %s", quoted(proof.agent.name), self.client, refusal)
             self.bow_out(str(refusal))
             return
         gate = self._gate = admitted.gate
         gate.on_clear(self._pump)
-        gate.on_broken(lambda broken: self.end(str(broken)))
+        gate.on_broken(self._cut)
+        for operation in self._unrecorded:
+            self._record(operation)
         reason = "the gateway stopped"
         try:
             refused = partial(gate.note, "refused", why="the target may open nothing")
@@ -124,7 +121,7 @@ class AgentConnection(Transport, SSHServerConnection):
                     admitted.target,
                     admitted.login,
                     admitted.secret,
-                    on_lost=lambda: self.end("the target closed the connection"),
+                    on_lost=self.end,
                     on_refused=lambda kind: refused(request=kind, side="out"),
                     feeders=lambda: [partial(pair.agent.pump, 1) for pair in self._pairs.values()],
                 )
@@ -166,7 +163,8 @@ class AgentConnection(Transport, SSHServerConnection):
                     begin()
                 self._early.clear()
                 reason = await self._over
-                await self._flush()
+                if not self._at_once:
+                    await self._flush()
         except* Broken as broken:
             reason = str(broken.exceptions[0])
         finally:
@@ -195,6 +193,10 @@ class AgentConnection(Transport, SSHServerConnection):
         """The target's legs (Transport)."""
         return [partial(pair.target.pump, 1) for pair in self._pairs.values() if pair.target is not None]
 
+    def held_back(self) -> bool:
+        """Whether refusals cannot be recorded now (Transport)."""
+        return self._gate is not None and not self._gate.clear
+
     # What the agent asks of the connection
 
     def _when_ready(self, begin: Callable[[], None]) -> None:
@@ -209,70 +211,62 @@ class AgentConnection(Transport, SSHServerConnection):
         kind = packet.get_string()
         remote, window, size = packet.get_uint32(), packet.get_uint32(), packet.get_uint32()
         if kind == b"session" and size > 0:
-            self._when_ready(lambda: self._open_pair(remote, window, size))
+            self._when_ready(partial(self._open_pair, Opening("session", remote, window, size)))
+        elif kind == forward.KIND and size > 0:
+            asked = forward.read(packet)
+            opening = Opening(kind.decode(), remote, window, size, asked.arguments)
+            self._when_ready(partial(self._open_pair, opening, asked))
         else:
-            self._when_ready(lambda: self._refuse_channel(remote, kind))
+            self._refuse_channel(remote, kind[:_NAME_LIMIT])
 
-    def _open_pair(self, remote: int, window: int, size: int) -> None:
+    def _open_pair(self, opening: Opening, asked: Forward | None = None) -> None:
         for stream in [stream for stream, pair in self._pairs.items() if pair.finished]:
             del self._pairs[stream]
-        if self._gate is None or self._target is None or len(self._pairs) >= _CHANNELS:
-            self.send_channel_open_failure(remote, OPEN_RESOURCE_SHORTAGE, f"more than {_CHANNELS} channels", "en")
+        if self._gate is None or self._target is None:
+            return
+        if max(len(self._pairs), self._target.channels) >= _CHANNELS:
+            reason = f"this connection has {_CHANNELS} channels, the most that it may have"
+            self.send_channel_open_failure(opening.remote, OPEN_RESOURCE_SHORTAGE, reason, "en")
             return
         self._streams += 1
         try:
-            pair = ChannelPair(self._gate, self._streams, self, self._decide)
+            pair = ChannelPair(self._gate, self._streams, self, self._decide, self.grants)
             self._pairs[self._streams] = pair
-            pair.open(remote, window, size, self._target)
+            if asked is None:
+                pair.open(opening, self._target)
+            else:
+                pair.forward(opening, asked, self._target)
         except ChannelOpenError as error:
-            self.send_channel_open_failure(remote, OPEN_CONNECT_FAILED, error.reason, "en")
+            self.send_channel_open_failure(opening.remote, OPEN_CONNECT_FAILED, error.reason, "en")
 
     def _refuse_channel(self, remote: int, kind: bytes) -> None:
-        name = kind.decode("utf-8", "backslashreplace")[:64]
-        self._decide(self._record_refusal(name))
+        name = kind.decode("utf-8", "backslashreplace")
+        self._record(Operation("forward" if kind in _FORWARDS else "channel", name.encode()))
         reason = f"{name} is not recorded and therefore refused"
         self.send_channel_open_failure(remote, OPEN_ADMINISTRATIVELY_PROHIBITED, reason, "en")
 
     def _refuse_request(self, name: str) -> None:
-        self._decide(self._record_refusal(name))
+        self._record(Operation("forward", name.encode()))
         self._report_global_response(False)
 
-    async def _record_refusal(self, name: str) -> None:
+    def _record(self, refused: Operation) -> None:
         if self._gate is not None:
-            await self._gate.ask(Operation("forward", name.encode()), settle=False)
+            self._decide(self._ask(self._gate, refused))
+        elif len(self._unrecorded) < _EARLY:
+            self._unrecorded.append(refused)
+        else:
+            self.bow_out("too many requests before there was a session")
+
+    async def _ask(self, gate: Gate, refused: Operation) -> None:
+        await gate.ask(refused, settle=False)
 
     def _process_tcpip_forward_global_request(self, _packet: SSHPacket) -> None:
-        self._when_ready(lambda: self._refuse_request("tcpip-forward"))
+        self._refuse_request("tcpip-forward")
 
     def _process_streamlocal_forward_at_openssh_dot_com_global_request(self, _packet: SSHPacket) -> None:
-        self._when_ready(lambda: self._refuse_request("streamlocal-forward"))
+        self._refuse_request("streamlocal-forward")
 
     _packet_handlers = {**SSHConnection._packet_handlers, MSG_CHANNEL_OPEN: _process_channel_open}  # noqa: RUF012 - asyncssh declares it so
-
-
-class Owner(asyncssh.SSHServer):
-    """asyncssh's callbacks for one connection."""
-
-    _connection: AgentConnection
-
-    def connection_made(self, conn: SSHServerConnection) -> None:
-        if isinstance(conn, AgentConnection):
-            self._connection = conn
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.lost(exc)
-
-    def begin_auth(self, username: str) -> bool:
-        return True
-
-    def public_key_auth_supported(self) -> bool:
-        return True
-
-    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
-        return self._connection.knows(key.public_data)
-
-    def auth_completed(self) -> None:
-        self._connection.authenticated()
 
 
 def _fingerprint(connection: TargetConnection) -> str:

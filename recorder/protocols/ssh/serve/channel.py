@@ -28,9 +28,13 @@ if TYPE_CHECKING:
     from recorder.protocols.ssh.serve.transport import Transport
 
 WINDOW = 256 * 1024  # bytes; larger, and one bulk channel makes the interactive ones of its connection wait
+_SMALL_WINDOW = 64 * 1024  # of each channel beyond _FEW: what waits on all of them together stays small
+_FEW = 16
 PACKET = 32 * 1024  # bytes of data in one packet, which is also the limit of a frame's body
 _WINDOW_LIMIT = 0xFFFFFFFF
-_QUEUE_LIMIT = 4096  # requests that wait on one channel
+_QUEUE_LIMIT = 4096  # items that wait on one channel
+_JOINED = 4096  # bytes up to which packets that wait are put together
+_REQUESTS_LIMIT = 1024 * 1024  # bytes of requests that wait on all channels of a connection
 
 
 class Pair(Protocol):
@@ -69,11 +73,13 @@ class Leg(SSHPacketHandler):
         self.pair = pair
         self.local: int = connection.add_channel(self)  # type: ignore[arg-type] # asyncssh's registry takes any handler of channel packets
         self.remote: int | None = None
+        self.asked = False  # the peer for the opening, and it has not answered yet
         self.waiting = False  # for the answer to a request; set by the pair
         self.eof_sent = self.close_sent = self.close_received = False
         self._inbound: deque[Item] = deque()
         self.outbound: deque[Data] = deque()  # waits for the peer's window
-        self._receive_window = WINDOW
+        self._window = WINDOW if connection.channels <= _FEW else _SMALL_WINDOW
+        self._receive_window = self._window
         self._consumed = 0
         self._send_window = 0
         self._packet_size = 0
@@ -81,26 +87,33 @@ class Leg(SSHPacketHandler):
 
     # Opening
 
-    def request_open(self) -> None:
-        """Asks the peer to open a session channel."""
-        arguments = (String("session"), UInt32(self.local), UInt32(WINDOW), UInt32(PACKET))
-        self.connection.open_channel(*arguments)
+    def request_open(self, kind: str, arguments: bytes) -> None:
+        """Asks the peer to open a channel; `arguments` are the fields of its type."""
+        self.asked = True
+        self.connection.open_channel(String(kind), UInt32(self.local), UInt32(self._window), UInt32(PACKET), arguments)
 
     def accept(self, remote: int, window: int, packet_size: int) -> None:
         """Confirms the opening that the peer asked for."""
         self._open(remote, window, packet_size)
-        self.connection.send_channel_open_confirmation(remote, self.local, WINDOW, PACKET)
+        self.connection.send_channel_open_confirmation(remote, self.local, self._window, PACKET)
 
     def process_open_confirmation(self, remote: int, window: int, packet_size: int, packet: SSHPacket) -> None:
         """Called by asyncssh: the peer opened the channel."""
         packet.check_end()
+        self._answered()
         self._open(remote, window, packet_size)
         self.pair.opened(self, None)
 
     def process_open_failure(self, code: int, reason: str, lang: str) -> None:
         """Called by asyncssh: the peer did not open the channel."""
+        self._answered()
         self.forget()
         self.pair.opened(self, (code, reason, lang))
+
+    def _answered(self) -> None:
+        if not self.asked:
+            raise ProtocolError("An answer to no channel open")
+        self.asked = False
 
     def _open(self, remote: int, window: int, packet_size: int) -> None:
         self.remote = remote
@@ -118,6 +131,7 @@ class Leg(SSHPacketHandler):
     def discard(self) -> int:
         """Drops what arrived and cannot be delivered any more; how many bytes that was."""
         dropped = sum(len(item.data) for item in self._inbound if isinstance(item, Data))
+        self.connection.queued -= sum(len(item.payload) for item in self._inbound if isinstance(item, Request))
         self._inbound.clear()
         return dropped
 
@@ -127,9 +141,10 @@ class Leg(SSHPacketHandler):
             self._arrived(Data(data, stderr=False))
             return
         size = len(data)
-        self._admit(size)
-        self._consume(size)
-        self.pair.data(self, data)
+        if size:
+            self._admit(size)
+            self._consume(size)
+            self.pair.data(self, data)
 
     def _admit(self, size: int) -> None:
         if size > PACKET:
@@ -141,16 +156,31 @@ class Leg(SSHPacketHandler):
     def _arrived(self, item: Item) -> None:
         if isinstance(item, Data):
             self._admit(len(item.data))
-        elif len(self._inbound) > _QUEUE_LIMIT:
+            if not item.data:
+                return
+        elif isinstance(item, Request):
+            self.connection.queued += len(item.payload)
+        if len(self._inbound) > _QUEUE_LIMIT or self.connection.queued > _REQUESTS_LIMIT:
             raise ProtocolError("Too many channel requests wait")
-        self._inbound.append(item)
+        if not isinstance(item, Data) or not self._joined(item):
+            self._inbound.append(item)
         self.pump()
+
+    def _joined(self, item: Data) -> bool:
+        """Whether `item` was put to the data that waits last: thousands of small packets would cost far more memory."""
+        last = self._inbound[-1] if self._inbound else None
+        if not isinstance(last, Data) or last.stderr is not item.stderr or len(last.data) + len(item.data) > _JOINED:
+            return False
+        self._inbound[-1] = last._replace(data=last.data + item.data)
+        return True
 
     def pump(self, limit: int = -1) -> bool:
         """Delivers what waits, `limit` items at most, as far as it may; True when more could follow."""
         while limit and (item := self._next()) is not None:
             if isinstance(item, Data):
                 self._consume(len(item.data))
+            elif isinstance(item, Request):
+                self.connection.queued -= len(item.payload)
             self.pair.deliver(self, item)
             limit -= 1
         return bool(self._inbound) and not self.waiting and not self.pair.must_wait(self)
@@ -168,7 +198,7 @@ class Leg(SSHPacketHandler):
 
     def _consume(self, size: int) -> None:
         self._consumed += size
-        if self._consumed >= WINDOW // 2 and not self.close_received:
+        if self._consumed >= self._window // 2 and not self.close_received:
             self._receive_window += self._consumed
             self._send(MSG_CHANNEL_WINDOW_ADJUST, UInt32(self._consumed))
             self._consumed = 0

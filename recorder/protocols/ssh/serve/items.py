@@ -3,6 +3,16 @@
 from typing import NamedTuple
 
 
+class Opening(NamedTuple):
+    """A channel that an agent asks to open (section 5.1); `arguments` are the fields of its type, as they came."""
+
+    kind: str
+    remote: int
+    window: int
+    packet_size: int
+    arguments: bytes = b""
+
+
 class Data(NamedTuple):
     """Bytes; `stderr` when they came as extended data."""
 

@@ -5,16 +5,22 @@ not know how to record is refused, and the refusal recorded.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 
+from asyncssh.constants import OPEN_ADMINISTRATIVELY_PROHIBITED, OPEN_CONNECT_FAILED
+from asyncssh.misc import ChannelOpenError
 from asyncssh.packet import PacketDecodeError, SSHPacket
 
 from recorder.model import Effect, Operation
 from recorder.protocol import Direction, Gate
+from recorder.protocols.ssh.serve.certificate import Grants, in_place_of, original_command
 from recorder.protocols.ssh.serve.channel import Leg
-from recorder.protocols.ssh.serve.items import Data, Eof, Item, Reply, Request
+from recorder.protocols.ssh.serve.forward import Forward
+from recorder.protocols.ssh.serve.items import Data, Eof, Item, Opening, Reply, Request
 from recorder.protocols.ssh.serve.transport import Transport
+from recorder.protocols.ssh.sftp import Framing
+from recorder.safe import printable
 
 # Requests that change nothing a reviewer would ask for, passed on and noted by name.
 _KEEPALIVE = "keepalive@openssh.com"
@@ -23,45 +29,91 @@ _ASKED = frozenset({"shell", "exec", "subsystem"})
 _FORWARDS = {"x11-req": "x11-forwarding", "auth-agent-req@openssh.com": "agent-forwarding"}
 _ASSERTED = {b"TACHO_RUN": "run", b"TACHO_REQUEST": "request", b"TACHO_FOR": "on_behalf_of"}
 _CLOSE_LIMIT_S = 10.0
+_OPEN_LIMIT_S = 30.0
+_FORWARD_LIMIT_S = 150.0  # the target connects first, and a kernel tries for 127 s
 
 Spawn = Callable[[Coroutine[object, object, None]], object]
 
 
 class ChannelPair:
-    """One session channel; `stream` is its number on the tape."""
+    """One channel, of a session or to a forwarded address; `stream` is its number on the tape."""
 
-    def __init__(self, gate: Gate, stream: int, agent: Transport, spawn: Spawn) -> None:
+    def __init__(self, gate: Gate, stream: int, agent: Transport, spawn: Spawn, grants: Grants) -> None:
         self.gate = gate
         self.stream = stream
         self.agent = Leg(agent, self)
         self.target: Leg | None = None
         self.over = False
-        self._asked_to_open: tuple[int, int, int] | None = None
+        self._opening: Opening | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._unanswered: list[str] = []
+        self._subsystem = b""
+        self._framing: tuple[Framing, Framing] | None = None  # the agent's and the target's packets, on sftp alone
         self._spawn = spawn
+        self._grants = grants
         self._deadlines: dict[Leg, asyncio.TimerHandle] = {}
         self._unwanted = 0  # bytes that came for a side which had closed
 
     # Opening
 
-    def open(self, remote: int, window: int, packet_size: int, target: Transport) -> None:
+    def open(self, opening: Opening, target: Transport) -> None:
         """Opens the target's leg; the agent's is confirmed, or failed, when the target has answered."""
-        self._asked_to_open = (remote, window, packet_size)
-        self.gate.note("channel", self.stream, type="session")
+        self._opening = opening
+        self.gate.note("channel", self.stream, type=opening.kind)
+        self._ask_target(opening, target, _OPEN_LIMIT_S)
+
+    def forward(self, opening: Opening, forward: Forward, target: Transport) -> None:
+        """Opens the target's leg to `forward`, when that is allowed."""
+        self._opening = opening
+        self.gate.note("channel", self.stream, type=opening.kind, **forward.facts())
+        if self._grants.forward:
+            self._spawn(self._decide_forward(opening, forward, target))
+            return
+        why = "the certificate has no permit-port-forwarding"
+        self.gate.note("refused", self.stream, request=opening.kind, why=why)
+        self._fail(OPEN_ADMINISTRATIVELY_PROHIBITED, f"{printable(forward.address, limit=128)} is refused: {why}", "en")
+
+    async def _decide_forward(self, opening: Opening, forward: Forward, target: Transport) -> None:
+        verdict = await self.gate.ask(Operation("forward", forward.address, self.stream), settle=True)
+        if verdict.effect is not Effect.ALLOW:
+            self._fail(OPEN_ADMINISTRATIVELY_PROHIBITED, verdict.reason, "en")
+            return
+        self.gate.note("forward", self.stream, host=_text(forward.host), port=forward.port, content="not parsed")
+        try:
+            self._ask_target(opening, target, _FORWARD_LIMIT_S)
+        except ChannelOpenError as error:
+            self._not_opened(OPEN_CONNECT_FAILED, error.reason, "en")
+
+    def _ask_target(self, opening: Opening, target: Transport, limit: float) -> None:
         self.target = Leg(target, self)
-        self.target.request_open()
+        self.target.request_open(opening.kind, opening.arguments)
+        self._patience = asyncio.get_running_loop().call_later(limit, self._unopened, limit)
+
+    def _unopened(self, limit: float) -> None:
+        self._not_opened(OPEN_CONNECT_FAILED, f"the target did not open the channel within {limit:g} s", "en")
 
     def opened(self, leg: Leg, failure: tuple[int, str, str] | None) -> None:
         """The target confirmed or failed the opening (Pair)."""
-        if self._asked_to_open is None or self.agent.remote is not None:
-            return
-        if failure is None:
-            self.agent.accept(*self._asked_to_open)
-            return
-        code, reason, lang = failure
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._opening is None or self.over:
+            leg.send_close()  # it comes too late
+        elif failure is None:
+            self.agent.accept(self._opening.remote, self._opening.window, self._opening.packet_size)
+        else:
+            self._not_opened(*failure)
+
+    def _not_opened(self, code: int, reason: str, lang: str) -> None:
         self.gate.note("channel-failed", self.stream, code=code, reason=reason)
-        self.agent.connection.send_channel_open_failure(self._asked_to_open[0], code, reason, lang)
+        self._fail(code, reason, lang)
+
+    def _fail(self, code: int, reason: str, lang: str) -> None:
+        """Tells the agent that its channel was not opened."""
+        if self._opening is None:
+            return
+        self.agent.connection.send_channel_open_failure(self._opening.remote, code, reason, lang)
         self.agent.forget()
+        self.agent.close_received = self.agent.close_sent = True
         self.over = True
 
     # Flow
@@ -73,7 +125,7 @@ class ChannelPair:
         """Whether the way from `leg` on is blocked (Pair)."""
         other = self.target if leg is self.agent else self.agent
         if other is None or other.remote is None:
-            return True
+            return not self.over
         return bool(other.outbound) or other.connection.congested or not self.gate.clear
 
     def drained(self, leg: Leg) -> None:
@@ -99,6 +151,8 @@ class ChannelPair:
 
     def lost(self, leg: Leg) -> None:
         """The connection under `leg` is gone: its answers will not come (Pair)."""
+        if self._patience is not None:
+            self._patience.cancel()
         if leg is self.target:
             self.agent.waiting = False
         elif self.target is not None:
@@ -110,9 +164,20 @@ class ChannelPair:
         if other is None or other.close_received:
             self._unwanted += len(data)
         elif leg is self.agent:
-            self.gate.cross(Direction.IN, self.stream, data, other.send_data)
+            left = 0 if self._framing is None else self._framing[0].cross(data)
+            settling = self.gate.cross(Direction.IN, self.stream, data, other.send_data, left)
+            if settling is not None:
+                self.agent.waiting = True
+                settling.add_done_callback(self._settled)
         else:
-            self.gate.cross(Direction.OUT, self.stream, data, other.send_data)
+            left = 0 if self._framing is None else self._framing[1].cross(data)
+            self.gate.cross(Direction.OUT, self.stream, data, other.send_data, left)
+
+    def _settled(self, settling: "asyncio.Future[None]") -> None:
+        """What the agent sent is on disk and released: the next may come (durable mode)."""
+        if not settling.cancelled() and settling.exception() is None:  # else the session ends, and was told why
+            self.agent.waiting = False
+            self.agent.pump()
 
     def deliver(self, leg: Leg, item: Item) -> None:
         """Passes one item on, recorded (Pair)."""
@@ -139,7 +204,10 @@ class ChannelPair:
 
     def _reply(self, leg: Leg, other: Leg, item: Reply) -> None:
         if leg is self.target and self._unanswered:
-            self.gate.note("answer", self.stream, request=self._unanswered.pop(0), ok=item.ok)
+            asked = self._unanswered.pop(0)
+            self.gate.note("answer", self.stream, request=asked, ok=item.ok)
+            if asked == "subsystem" and item.ok:
+                self._begin_subsystem()
         other.send_reply(item.ok)
         other.waiting = False
         asyncio.get_running_loop().call_soon(other.pump)
@@ -177,37 +245,53 @@ class ChannelPair:
     def _agent_request(self, request: Request) -> None:
         name = request.name
         try:
-            if name in _ASKED:
+            if self._opening is not None and self._opening.kind != "session":
+                self._hold(self._refuse(request, "request"))  # none is defined for the other types
+            elif name == "pty-req" and not self._grants.pty:
+                self._turn_down(request, "the certificate has no permit-pty")
+            elif name in _ASKED:
                 self._ask(request)
             elif name in _FORWARDS:
                 self._hold(self._refuse(request, _FORWARDS[name]))
             elif name in _NOTED:
                 _NOTED[name](self, SSHPacket(request.payload))
-                self._forward(request)
+                self._pass(request)
             elif name in _PASSED:
                 self.gate.note("request", self.stream, request=name, side="in")
-                self._forward(request)
+                self._pass(request)
             else:
                 self._hold(self._refuse(request, "request"))
         except PacketDecodeError:
-            self.gate.note("refused", self.stream, request=name, why="malformed")
-            if request.want_reply:
-                self.agent.send_reply(False)
+            self._turn_down(request, "malformed")
+
+    def _turn_down(self, request: Request, why: str) -> None:
+        self.gate.note("refused", self.stream, request=request.name, why=why)
+        if request.want_reply:
+            self.agent.send_reply(False)
 
     def _ask(self, request: Request) -> None:
         packet = SSHPacket(request.payload)
         text = b"" if request.name == "shell" else packet.get_string()
         packet.check_end()
+        facts: dict[str, object] = {}
+        if self._grants.forced is not None:
+            self._note_text("asked", "text", text, {"request": request.name})
+            if request.name == "exec" and len(text) <= _VARIABLE_LIMIT:
+                self._forward(original_command(text))
+            request, text = in_place_of(request, self._grants.forced)
+            facts = {"forced": True}
         operation = Operation(request.name, text, self.stream)
+        self._subsystem = text if request.name == "subsystem" else b""
         if request.name == "shell":
             self.gate.note("shell", self.stream)
         else:
-            for offset in range(0, max(len(text), 1), _PIECE):
-                more = offset + _PIECE < len(text)
-                facts: dict[str, object] = {"more": True} if more else {}
-                key = "command" if request.name == "exec" else "subsystem"
-                self.gate.note(request.name, self.stream, **{key: text[offset : offset + _PIECE]}, **facts)
+            self._note_text(request.name, "command" if request.name == "exec" else "subsystem", text, facts)
         self._hold(self._decide(request, operation))
+
+    def _note_text(self, name: str, key: str, text: bytes, facts: Mapping[str, object]) -> None:
+        for offset in range(0, max(len(text), 1), _PIECE):
+            more = {"more": True} if offset + _PIECE < len(text) else {}
+            self.gate.note(name, self.stream, **{key: text[offset : offset + _PIECE]}, **facts, **more)
 
     def _hold(self, decision: Coroutine[object, object, None]) -> None:
         self.agent.waiting = True
@@ -229,13 +313,32 @@ class ChannelPair:
         self.agent.waiting = False
         self.agent.pump()
 
+    def _pass(self, request: Request) -> None:
+        """Forwards a request that needs no decision; in durable mode once it is on disk."""
+        if self.gate.durable:
+            self._hold(self._forward_settled(request))
+        else:
+            self._forward(request)
+
+    async def _forward_settled(self, request: Request) -> None:
+        await self.gate.settle()
+        self.agent.waiting = False
+        self._forward(request)
+        self.agent.pump()
+
     def _forward(self, request: Request) -> None:
         if self.target is None:
             return
         if request.want_reply:
             self.agent.waiting = True
             self._unanswered.append(request.name)
+        elif request.name == "subsystem":
+            self._begin_subsystem()
         self.target.send_request(request)
+
+    def _begin_subsystem(self) -> None:
+        if self._subsystem == b"sftp" and self._framing is None:
+            self._framing = Framing(), Framing()
 
     def at_once(self, leg: Leg, request: Request) -> bool:
         """Answers a target's keepalive: behind data that an end does not read, the agent's answer would be too late."""
@@ -287,6 +390,7 @@ class ChannelPair:
 
 
 _PIECE = 24 * 1024  # bytes of a long command in one note
+_VARIABLE_LIMIT = 32 * 1024  # bytes of a command that is handed on as a variable
 _NOTED: dict[str, Callable[[ChannelPair, SSHPacket], None]] = {
     "pty-req": ChannelPair._note_terminal,
     "window-change": ChannelPair._note_resize,

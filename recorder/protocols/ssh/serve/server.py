@@ -1,17 +1,21 @@
 """The listener for agents: which address, which keys, which algorithms, and the connections that it accepted."""
 
 import asyncio
+import os
+import socket
 from collections.abc import Callable, Coroutine, Sequence
 
 import asyncssh
 
-from recorder import __version__
-from recorder.model import Listener
+from recorder.model import Limits, Listener
 from recorder.protocol import Front
-from recorder.protocols.ssh.serve.agent import AgentConnection, Owner
-from recorder.protocols.ssh.serve.target import ENCRYPTION
+from recorder.protocols.ssh.serve.agent import AgentConnection
+from recorder.protocols.ssh.serve.crowd import Crowd
+from recorder.protocols.ssh.serve.entrance import Owner
+from recorder.protocols.ssh.serve.target import ENCRYPTION, VERSION
 
-_LOGIN_LIMIT_S = 60.0
+_QUEUE = 1024  # connections that the kernel holds until they are accepted
+_AT_ONCE = 16  # connections that asyncio accepts before it reads from any: more, and a crowd's would displace them
 
 
 class Server:
@@ -43,8 +47,10 @@ async def listen(
     host_keys: Sequence[bytes],
     front: Front,
     spawn: Callable[[Coroutine[object, object, None]], object],
+    limits: Limits,
+    crowd: Crowd,
 ) -> Server:
-    """Listens for agents. `host_keys` are private keys in OpenSSH form.
+    """Listens for agents. `host_keys` are private keys in OpenSSH form; `crowd` is one for all listeners.
 
     OSError when the address cannot be used, ValueError when a host key cannot.
     """
@@ -57,7 +63,7 @@ async def listen(
         config=[],
         server_factory=Owner,
         server_host_keys=keys,
-        server_version=f"Tachograph_{__version__}",
+        server_version=VERSION,
         encryption_algs=list(ENCRYPTION),
         compression_algs=None,
         password_auth=False,
@@ -67,17 +73,20 @@ async def listen(
         gss_host=None,
         agent_forwarding=False,
         x11_forwarding=False,
-        login_timeout=_LOGIN_LIMIT_S,
+        login_timeout=limits.login,
     )
     connections: set[AgentConnection] = set()
 
     def factory() -> AgentConnection:
-        connection = AgentConnection(loop, options, listener, front, spawn)
+        connection = AgentConnection(loop, options, listener, front, spawn, limits, crowd)
         connections.add(connection)
         connection._over.add_done_callback(lambda _: connections.discard(connection))
         return connection
 
-    server = await loop.create_server(factory, listener.host, listener.port, backlog=128)
+    server = await loop.create_server(factory, listener.host, listener.port, backlog=_AT_ONCE)
+    for listening in server.sockets:
+        with socket.socket(fileno=os.dup(listening.fileno())) as same:
+            same.listen(_QUEUE)
     return Server(listener, server, connections)
 
 

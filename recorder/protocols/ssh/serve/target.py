@@ -7,10 +7,13 @@ from collections.abc import Callable, Sequence
 import asyncssh
 from asyncssh.connection import SSHClientConnection, SSHConnection
 from asyncssh.constants import MSG_CHANNEL_OPEN, OPEN_ADMINISTRATIVELY_PROHIBITED
+from asyncssh.misc import ConnectionLost, DisconnectError, ProtocolError
 from asyncssh.packet import SSHPacket
 
+from recorder import __version__
 from recorder.model import Target
 from recorder.protocols.ssh.serve.transport import Transport
+from recorder.safe import printable
 
 ENCRYPTION = (
     "aes128-gcm@openssh.com",
@@ -19,7 +22,12 @@ ENCRYPTION = (
     "aes192-ctr",
     "aes128-ctr",
 )
+# OpenSSH tells only its like that a reader has seen enough (eow@openssh.com): `ssh host yes | head` would never end.
+VERSION = f"OpenSSH-compatible_Tachograph_{__version__}"
 _CONNECT_LIMIT_S = 30.0
+_BANNER_LIMIT = 64 * 1024  # characters
+_NAME_LIMIT = 64  # bytes of a channel type that are noted
+_REASON_LIMIT = 256  # characters of what a target says of an error
 
 
 class TargetUnavailable(Exception):
@@ -29,12 +37,26 @@ class TargetUnavailable(Exception):
 class TargetConnection(Transport, SSHClientConnection):
     """Our client's connection. The target may open nothing towards the agent: such requests are refused and noted."""
 
+    on_lost: Callable[[str], None]
     on_refused: Callable[[str], None]
     feeding: Callable[[], Sequence[Callable[[], bool]]]
 
     def feeders(self) -> Sequence[Callable[[], bool]]:
         """The agent's legs (Transport)."""
         return self.feeding()
+
+    def vanished(self, what: str) -> None:
+        """The target is gone without a word (Transport)."""
+        self.on_lost(f"the target {what}")
+
+    @property
+    def stage(self) -> str:
+        """How far an attempt to connect has come, in words."""
+        if not self._server_version:
+            return "it did not say that it speaks SSH"
+        if not self._session_id:
+            return "it did not finish the key exchange"
+        return "it did not finish the authentication"
 
     def give_up(self) -> None:
         """Ends an attempt to connect. A loop that is cancelled in it closes the transport and tells nobody."""
@@ -45,25 +67,37 @@ class TargetConnection(Transport, SSHClientConnection):
 
     def _process_channel_open(self, _kind: int, _id: int, packet: SSHPacket) -> None:
         kind, sender = packet.get_string(), packet.get_uint32()
-        self.on_refused(kind.decode("utf-8", "backslashreplace"))
+        self.on_refused(kind[:_NAME_LIMIT].decode("utf-8", "backslashreplace"))
         self.send_channel_open_failure(sender, OPEN_ADMINISTRATIVELY_PROHIBITED, "refused by the gateway", "en")
+
+    def _process_hostkeys_00_at_openssh_dot_com_global_request(self, _packet: SSHPacket) -> None:
+        self._report_global_response(False)  # the keys that count are the configured ones
 
     _packet_handlers = {**SSHConnection._packet_handlers, MSG_CHANNEL_OPEN: _process_channel_open}  # noqa: RUF012 - asyncssh declares it so
 
 
 class _Owner(asyncssh.SSHClient):
-    def __init__(self, on_lost: Callable[[], None]) -> None:
+    def __init__(self, on_lost: Callable[[str], None]) -> None:
         self._on_lost = on_lost
+        self._banners = 0
+
+    def auth_banner_received(self, msg: str, lang: str) -> None:
+        self._banners += len(msg)
+        if self._banners > _BANNER_LIMIT:
+            raise ProtocolError(f"more than {_BANNER_LIMIT // 1024} KiB of banners before authentication")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._on_lost()
+        if isinstance(exc, DisconnectError) and not isinstance(exc, ConnectionLost):
+            self._on_lost(f"the connection to the target failed: {printable(exc.reason, limit=_REASON_LIMIT)}")
+        else:
+            self._on_lost("the target closed the connection")
 
 
 async def connect(
     target: Target,
     login: str,
     secret: bytes,
-    on_lost: Callable[[], None],
+    on_lost: Callable[[str], None],
     on_refused: Callable[[str], None],
     feeders: Callable[[], Sequence[Callable[[], bool]]],
 ) -> TargetConnection:
@@ -88,6 +122,7 @@ async def connect(
         kbdint_auth=False,
         host_based_auth=False,
         gss_host=None,
+        client_version=VERSION,
         encryption_algs=list(ENCRYPTION),
         compression_algs=None,
         login_timeout=_CONNECT_LIMIT_S,
@@ -97,6 +132,7 @@ async def connect(
 
     def factory() -> TargetConnection:
         connection = TargetConnection(loop, options, wait="auth")
+        connection.on_lost = on_lost
         connection.on_refused = on_refused
         connection.feeding = feeders
         made.append(connection)
@@ -118,11 +154,15 @@ async def connect(
         mend = "put the gateway's public key into its authorized_keys"
         raise TargetUnavailable(f'{where} does not accept the gateway\'s key for login "{login}": {mend}') from None
     except TimeoutError:
+        stage = made[-1].stage if made else "it took no connection"
         raise TargetUnavailable(
-            f"{where} did not answer within {_CONNECT_LIMIT_S:.0f} s: see whether it is up"
+            f"{where} did not let the gateway in within {_CONNECT_LIMIT_S:g} s, {stage}: see whether it is up"
         ) from None
     except asyncssh.Error as error:
-        raise TargetUnavailable(f"no SSH connection to {where}: {error.reason}") from None
+        why = printable(error.reason, limit=_REASON_LIMIT)
+        raise TargetUnavailable(
+            f"no SSH connection to {where}: {why}; see whether an SSH server listens there"
+        ) from None
     except OSError as error:
         why = error.strerror or str(error)
         raise TargetUnavailable(f"cannot reach {where}: {why}; see whether it is up and the address is right") from None

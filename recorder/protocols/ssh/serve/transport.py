@@ -20,6 +20,8 @@ from asyncssh.misc import DisconnectError, ProtocolError
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from recorder.protocols.ssh.serve.stragglers import Channels
+
 if TYPE_CHECKING:
     from asyncssh.connection import SSHConnection as Base
 else:
@@ -30,6 +32,12 @@ _BLOCK = 16
 _LENGTH = 4
 _LINGER_S = 2.0
 _BUFFERED = 256 * 1024  # bytes the loop may gather for one writev before it counts the connection as congested
+_UNREAD = 1024 * 1024  # bytes of ours that a peer leaves unread, at which it is not read from either
+_TURN = 128  # packets other than channel data that are dealt with before other connections have their turn
+_PIECE = 16 * 1024  # bytes that take the long way at once
+_PAUSE_S = 0.02
+KEEPALIVE_S = 30.0
+KEEPALIVES = 4  # that a peer may leave unanswered
 _COUNTER = 0xFFFFFFFFFFFFFFFF
 
 
@@ -75,19 +83,36 @@ class Transport(Base):
     _receiving: _Aead | None = None
     _sending: _Aead | None = None
     _held = b""  # the beginning of a packet that the last read broke off
-    congested = False
+    _postponed = b""  # whole packets and what follows them, for the next turn
+    _left = 0  # of this turn's packets
+    _paused = False  # nothing is read from the peer
+    _full = False
+    _heard = False  # from the peer, since the keepalive timer looked last
+    _silent = 0  # intervals without a word from the peer
+    congested = False  # what is sent now would wait here: for the peer, or for the end of a key exchange
+    queued = 0  # bytes of channel requests that wait on all channels; the legs count them
     _padding = os.urandom(2 * _BLOCK)  # under an AEAD its content protects nothing: drawn once, not for each packet
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A connection is there (asyncio.Protocol)."""
         super().connection_made(transport)
+        self._channels = Channels(self)  # type: ignore[assignment] # any handler of channel packets may be one
         cast("asyncio.Transport", transport).set_write_buffer_limits(high=_BUFFERED)
 
     def data_received(self, data: bytes, datatype: int | None = None) -> None:
         """Takes what the socket read (asyncio.Protocol)."""
         if self._transport is None:
             return  # closing: what still comes is read only so that the peer hears our last words
-        self._reset_keepalive_timer()
+        self._heard = True
+        self._left = _TURN
+        if self._postponed:
+            self._postponed += data
+            return
+        self._take(data)
+        if self.congested and self._flooded():
+            self._pause(_PAUSE_S)
+
+    def _take(self, data: bytes) -> None:
         try:
             start = self._complete(data) if self._held else 0
             if start < len(data):
@@ -95,6 +120,50 @@ class Transport(Base):
         except DisconnectError as error:
             self._send_disconnect(error.code, error.reason, error.lang)
             self._force_close(error)
+
+    # A peer that sends much which is not data has its turns like others, and is not read from while it does not read
+
+    def _flooded(self) -> bool:
+        return self._transport is not None and self._transport.get_write_buffer_size() > _UNREAD
+
+    def _pause(self, seconds: float) -> None:
+        if self._paused or self._transport is None:
+            return
+        self._paused = True
+        self._transport.pause_reading()
+        self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._transport is None:
+            return
+        if self.held_back():
+            self._heard = True  # that nothing is heard is our own doing
+        elif not self._flooded():
+            self._resume()
+            return
+        self._loop.call_later(_PAUSE_S, self._go_on)
+
+    def _resume(self) -> None:
+        self._left = _TURN
+        data, self._postponed = self._postponed, b""
+        self._take(data)
+        if self._postponed:
+            self._loop.call_soon(self._go_on)
+        elif self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def held_back(self) -> bool:
+        """Whether what a flood asks for cannot be recorded now."""
+        return False
+
+    def _finish_recv_packet(
+        self, pkttype: int, seq: int, _task: "asyncio.Task[None] | None" = None, is_async: bool = False
+    ) -> None:
+        """Called by asyncssh for each packet that took the long way."""
+        if pkttype != MSG_CHANNEL_DATA:
+            self._left -= 1
+        super()._finish_recv_packet(pkttype, seq, _task, is_async)
 
     def _complete(self, data: bytes) -> int:
         """Completes the packet that the last read broke off; how many bytes of `data` that took."""
@@ -122,18 +191,24 @@ class Transport(Base):
         aead = self._short_way_in()
         while position < end:
             if aead is None:
-                self._long_way(data[position:])
-                return
-            after = position + self._whole(view, position) if end - position >= _LENGTH else end + 1
-            if after > end:
-                self._held = data[position:]
-                return
-            if not self._data_packet(aead, view[position : position + _LENGTH], view[position + _LENGTH : after]):
+                after = min(position + _PIECE, end)
                 self._long_way(data[position:after])
                 aead = self._short_way_in()
+            else:
+                after = position + self._whole(view, position) if end - position >= _LENGTH else end + 1
+                if after > end:
+                    self._held = data[position:]
+                    return
+                if not self._data_packet(aead, view[position : position + _LENGTH], view[position + _LENGTH : after]):
+                    self._long_way(data[position:after])
+                    aead = self._short_way_in()
             if self._transport is None:
                 return
             position = after
+            if self._left <= 0 and position < end:
+                self._postponed = data[position:]
+                self._pause(0)
+                return
 
     def _short_way_in(self) -> _Aead | None:
         encryption = self._recv_encryption
@@ -214,12 +289,27 @@ class Transport(Base):
 
     def pause_writing(self) -> None:
         """The peer reads slower than we write (asyncio.Protocol)."""
-        self.congested = True
+        self._full = self.congested = True
 
     def resume_writing(self) -> None:
         """The peer caught up (asyncio.Protocol); feeders go on, one item each in turn, so that none waits long."""
-        self.congested = False
-        self._feed()
+        self._full = False
+        self._ease()
+
+    def _ease(self) -> None:
+        self.congested = self._full or not self._kex_complete
+        if not self.congested:
+            self._feed()
+
+    def _send_kexinit(self) -> None:
+        """Begins a key exchange; asyncssh keeps what is sent meanwhile, so it must not become much."""
+        super()._send_kexinit()
+        self.congested = True
+
+    def send_newkeys(self, k: bytes, h: bytes) -> None:
+        """Called by asyncssh: our side of the key exchange is done."""
+        super().send_newkeys(k, h)
+        self._ease()
 
     def _feed(self) -> None:
         waiting = self.feeders()
@@ -236,6 +326,8 @@ class Transport(Base):
         if transport is None:
             return
         self._transport = None
+        if self._paused:
+            transport.resume_reading()
         try:
             if transport.is_closing() or not transport.can_write_eof():
                 transport.abort()
@@ -246,9 +338,38 @@ class Transport(Base):
             transport.abort()  # the handle was closed under us
         self._loop.call_soon(self._cleanup, exc)
 
+    # Keepalives: one timer that looks back, not one for each read
+
+    def _reset_keepalive_timer(self) -> None:
+        self._heard = True
+
+    def _set_keepalive_timer(self) -> None:
+        self._keepalive_timer = self._loop.call_later(KEEPALIVE_S, self._keepalive_timer_callback)
+
+    def _keepalive_timer_callback(self) -> None:
+        self._silent = 0 if self._heard else self._silent + 1
+        self._heard = False
+        if self._silent > KEEPALIVES:
+            self._keepalive_timer = None
+            self.vanished(f"has not answered for {self._silent * KEEPALIVE_S:g} s")
+            return
+        self._set_keepalive_timer()
+        if self._silent:
+            self._global_request_waiters.append(self._loop.create_future())  # asyncssh expects one for the answer
+            self._send_global_request(b"keepalive@openssh.com", want_reply=True)
+
+    def vanished(self, what: str) -> None:
+        """The peer is gone without a word, as `what` says."""
+        raise NotImplementedError
+
     def open_channel(self, *arguments: bytes) -> None:
         """Sends SSH_MSG_CHANNEL_OPEN (RFC 4254 section 5.1)."""
         self.send_packet(MSG_CHANNEL_OPEN, *arguments)
+
+    @property
+    def channels(self) -> int:
+        """How many channels there are, those that are being opened included."""
+        return len(self._channels)
 
     def has_channel(self, number: int, channel: object) -> bool:
         """Whether `channel` still has this number of ours."""

@@ -1,0 +1,48 @@
+"""What an agent asks for with a direct-tcpip channel (RFC 4254 section 7.2). Decides nothing, resolves no name."""
+
+from typing import NamedTuple
+
+from asyncssh.packet import SSHPacket
+
+KIND = b"direct-tcpip"
+_SHOWN = 256  # bytes of an asserted name that are kept in a note
+
+
+class Forward(NamedTuple):
+    """An address to be reached from the target; `arguments` are these fields as they crossed."""
+
+    host: bytes
+    port: int
+    originator: bytes
+    originator_port: int
+    arguments: bytes
+
+    @property
+    def address(self) -> bytes:
+        """HOST:PORT, an IPv6 address in brackets."""
+        return _address(self.host, self.port)
+
+    def facts(self) -> dict[str, object]:
+        """What the tape says of it."""
+        return {
+            "host": _text(self.host),
+            "port": self.port,
+            "originator": _text(_address(self.originator[:_SHOWN], self.originator_port)),
+        }
+
+
+def read(packet: SSHPacket) -> Forward:
+    """The fields that are specific to the type; PacketDecodeError when they are malformed."""
+    arguments = packet.get_remaining_payload()
+    host, port = packet.get_string(), packet.get_uint32()
+    originator, originator_port = packet.get_string(), packet.get_uint32()
+    packet.check_end()
+    return Forward(host, port, originator, originator_port, arguments)
+
+
+def _address(host: bytes, port: int) -> bytes:
+    return b"[%b]:%d" % (host, port) if b":" in host and not host.startswith(b"[") else b"%b:%d" % (host, port)
+
+
+def _text(value: bytes) -> str:
+    return value[:_SHOWN].decode("utf-8", "surrogateescape")
