@@ -31,19 +31,45 @@ class GatewayFront:
 
     def __init__(self, config: Config, spool: Spool, clerk: Clerk, secrets: Secrets) -> None:
         """ValueError when keys of agents or of authorities are malformed or shared."""
-        self._config = config
         self._spool = spool
         self._clerk = clerk
         self._secrets = secrets
-        self._keyring = identity.keyring(config.agents)
-        self._authorities = identity.authorities(config.authorities)
-        self._rules = hashlib.sha256(policy.rules_text(config.agents, config.targets).encode()).digest()
         self._doors: dict[str, Door] = {}
         self._places: Counter[tuple[str, str]] = Counter()  # taken, by ("agent" or "target", name)
         self.obstacle: Callable[[], str | None] = lambda: None  # why no session may begin at present
         self._draining = False
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self.prepare(config)()
+
+    def prepare(self, config: Config) -> Callable[[], None]:
+        """Checks `config` and gives what makes the front go by it; ValueError when keys are malformed or shared.
+
+        Sessions of agents that may no longer do what they do are ended then; all others go on.
+        """
+        keyring = identity.keyring(config.agents)
+        authorities = identity.authorities(config.authorities)
+        rules = hashlib.sha256(policy.rules_text(config.agents, config.targets).encode()).digest()
+
+        def take() -> None:
+            self.config, self._keyring, self._authorities, self._rules = config, keyring, authorities, rules
+            self._end_barred()
+
+        return take
+
+    def _end_barred(self) -> None:
+        """Ends the sessions whose agent or target the configuration no longer has, or no longer together."""
+        agents = {agent.name: agent for agent in self.config.agents}
+        targets = {target.name: target for target in self.config.targets}
+        for door in self._doors.values():
+            session = door.session
+            agent, target = agents.get(session.attribution.agent), targets.get(session.target)
+            if agent is None:
+                door.end(f"agent {session.attribution.agent} was taken out of the configuration")
+            elif target is None:
+                door.end(f"target {session.target} was taken out of the configuration")
+            elif not policy.reaches(agent, target):
+                door.end(f"agent {agent.name} may not reach {target.name} any more")
 
     def agent_of_key(self, blob: bytes) -> Agent | None:
         """The agent that has this public key."""
@@ -56,7 +82,7 @@ class GatewayFront:
             signer = identity.fingerprint(certificate.authority)
             raise Refused(f"its authority {signer} is none of the gateway's: enter the key as an [[authority]]")
         try:
-            return identity.certified(certificate.principals, authority, self._config.agents)
+            return identity.certified(certificate.principals, authority, self.config.agents)
         except identity.Unknown as error:
             raise Refused(str(error)) from None
 
@@ -68,7 +94,7 @@ class GatewayFront:
         if obstacle is not None:
             raise Refused(f"the gateway cannot record: {obstacle}")
         try:
-            target, login = identity.destination(knock.user, knock.listener_target, self._config.targets)
+            target, login = identity.destination(knock.user, knock.listener_target, self.config.targets)
         except identity.Unknown as error:
             raise Refused(str(error)) from None
         if not policy.reaches(knock.agent, target):
@@ -81,7 +107,7 @@ class GatewayFront:
     @contextmanager
     def _place(self, agent: str, target: str) -> Iterator[None]:
         """Takes a place under the limits before anything is waited for; it is kept until the session has ended."""
-        limits = self._config.limits
+        limits = self.config.limits
         mend = "end one of them, or raise the limit"
         if self._places["agent", agent] >= limits.sessions_per_agent:
             most = f"{limits.sessions_per_agent} sessions ([limits] sessions_per_agent)"
@@ -171,7 +197,7 @@ class GatewayFront:
     async def watch(self) -> None:
         """Ends the sessions that have been idle for too long, until it is cancelled."""
         while True:
-            limit = self._config.limits.idle
+            limit = self.config.limits.idle
             now = time.monotonic()
             for door in self._doors.values():
                 if now - door.idle_since >= limit:

@@ -55,18 +55,19 @@ def test_a_sync_that_fails_is_followed_by_a_new_segment_and_the_session_goes_on(
     client = site.client(tmp_path / "c", faulty)
     watch = faulty.watch()
     with client.start(f"web1@{HOST}", "cat") as ssh:
-        assert ssh.stdin is not None
-        assert ssh.stdout is not None
+        stdin, stdout = ssh.stdin, ssh.stdout
+        assert stdin is not None
+        assert stdout is not None
         sent = hashlib.sha256()
         got = hashlib.sha256()
 
         def through(count: int) -> None:
             for _ in range(count):
                 piece = os.urandom(64 * 1024)
-                ssh.stdin.write(piece)
-                ssh.stdin.flush()
+                stdin.write(piece)
+                stdin.flush()
                 sent.update(piece)
-                got.update(ssh.stdout.read(len(piece)))
+                got.update(stdout.read(len(piece)))
 
         through(20)
         faults.fail("sync", "/0.tape")
@@ -74,7 +75,7 @@ def test_a_sync_that_fails_is_followed_by_a_new_segment_and_the_session_goes_on(
         watch.log("it goes on in a new segment")
         faults.mend()
         through(20)
-        ssh.stdin.close()
+        stdin.close()
         assert ssh.wait(20) == 0
     (session,) = watch.begun()
     watch.ended(session)

@@ -36,6 +36,8 @@ class Entrance(Transport, SSHServerConnection):
         crowd: Crowd,
     ) -> None:
         super().__init__(loop, options)
+        # asyncssh's own timer goes by its options, which are made once; a reload changes the limits.
+        self._login_timer = loop.call_later(limits.login, self._login_timer_callback)
         self.proof: Proof | None = None  # whose signature was checked
         self._front = front
         self._limits = limits

@@ -19,7 +19,7 @@ from recorder.protocols.ssh.serve.channel import Leg
 from recorder.protocols.ssh.serve.forward import Forward
 from recorder.protocols.ssh.serve.items import Data, Eof, Item, Opening, Reply, Request
 from recorder.protocols.ssh.serve.transport import Transport
-from recorder.protocols.ssh.sftp import Framing
+from recorder.protocols.ssh.sftp import Framing, is_sftp
 from recorder.safe import printable
 
 # Requests that change nothing a reviewer would ask for, passed on and noted by name.
@@ -47,7 +47,7 @@ class ChannelPair:
         self._opening: Opening | None = None
         self._patience: asyncio.TimerHandle | None = None
         self._unanswered: list[str] = []
-        self._subsystem = b""
+        self._is_sftp = False  # what was last asked for
         self._framing: tuple[Framing, Framing] | None = None  # the agent's and the target's packets, on sftp alone
         self._spawn = spawn
         self._grants = grants
@@ -206,8 +206,8 @@ class ChannelPair:
         if leg is self.target and self._unanswered:
             asked = self._unanswered.pop(0)
             self.gate.note("answer", self.stream, request=asked, ok=item.ok)
-            if asked == "subsystem" and item.ok:
-                self._begin_subsystem()
+            if asked in _ASKED and item.ok:
+                self._begin()
         other.send_reply(item.ok)
         other.waiting = False
         asyncio.get_running_loop().call_soon(other.pump)
@@ -281,7 +281,7 @@ class ChannelPair:
             request, text = in_place_of(request, self._grants.forced)
             facts = {"forced": True}
         operation = Operation(request.name, text, self.stream)
-        self._subsystem = text if request.name == "subsystem" else b""
+        self._is_sftp = is_sftp(request.name, text)
         if request.name == "shell":
             self.gate.note("shell", self.stream)
         else:
@@ -332,12 +332,13 @@ class ChannelPair:
         if request.want_reply:
             self.agent.waiting = True
             self._unanswered.append(request.name)
-        elif request.name == "subsystem":
-            self._begin_subsystem()
+        elif request.name in _ASKED:
+            self._begin()
         self.target.send_request(request)
 
-    def _begin_subsystem(self) -> None:
-        if self._subsystem == b"sftp" and self._framing is None:
+    def _begin(self) -> None:
+        """What was asked for runs."""
+        if self._is_sftp and self._framing is None:
             self._framing = Framing(), Framing()
 
     def at_once(self, leg: Leg, request: Request) -> bool:
