@@ -3,8 +3,22 @@
 Everything here is derived and can be derived again; text that it gives out is printable.
 """
 
-from replay.transcript.commands import MAXIMUM_COMMANDS, Command, commands
-from replay.transcript.entries import Entry, Mark, entries
+from replay.transcript.commands import MAXIMUM_COMMANDS, Command, Listing, commands
+from replay.transcript.entries import Entry, Mark, Reading, damaged, entries
+from replay.transcript.files import files
 from replay.transcript.moment import MomentError, moment
 
-__all__ = ["MAXIMUM_COMMANDS", "Command", "Entry", "Mark", "MomentError", "commands", "entries", "moment"]
+__all__ = [
+    "MAXIMUM_COMMANDS",
+    "Command",
+    "Entry",
+    "Listing",
+    "Mark",
+    "MomentError",
+    "Reading",
+    "commands",
+    "damaged",
+    "entries",
+    "files",
+    "moment",
+]

@@ -1,16 +1,21 @@
 """One channel as it is read: its command, its terminal or its three directions, its end. Yields entries."""
 
 from collections.abc import Iterator
+from typing import Literal
 
+from recorder.protocols.ssh.sftp import Fault
 from recorder.safe import printable
 from replay.recording import Frame, Kind
 from replay.recording.facts import UNKNOWN_SIZE, size, text
 from replay.transcript import facts as words
+from replay.transcript import operation
 from replay.transcript.commands import MAXIMUM_TEXT, Sort, request_of
+from replay.transcript.files import Told
 from replay.transcript.mark import Entry, Mark
 from replay.transcript.plain import Plain
 from replay.transcript.screens import Screens
 
+_COUNTED = ("subsystem", "forward")  # what crosses is for programs: only its amount is told
 _TOLD = {Kind.OUT: Mark.OUTPUT, Kind.ERR: Mark.ERRORS, Kind.IN: Mark.INPUT}
 
 
@@ -20,7 +25,7 @@ class Channel:
     def __init__(self, stream: int, start: int) -> None:
         self.stream = stream
         self._start = start
-        self._sort: Sort | None = None
+        self._sort: Sort | Literal["forward"] | None = None
         self._text = b""
         self._more = False
         self._begun = 0
@@ -39,13 +44,34 @@ class Channel:
         elif frame.kind == Kind.NOTE:
             yield from self._note(frame)
 
+    def moved(self, told: Told, t: int) -> Iterator[Entry]:
+        """The entry of a file operation, or of what could not be read of them, that became known at `t`."""
+        if isinstance(told, Fault):
+            yield from self._say(told.t, Mark.FACT, operation.of_fault(told))
+            return
+        amount = ""
+        if told.size is not None:
+            amount = f", {told.size:,} bytes"
+            amount += "" if told.end is None else f" after {(told.end - told.start) / 1_000_000:.2f} s"
+        yield from self._say(t, Mark.FILE, f"{operation.what(told)}: {operation.outcome(told)}{amount}")
+
+    def lines(self) -> Iterator[Entry]:
+        """The whole lines that are held of what went to no terminal."""
+        for kind, plain in self._plain.items():
+            yield from self._tell(_TOLD[kind], plain.lines())
+
+    def screen(self, t: int) -> Iterator[Entry]:
+        """The lines above the terminal's cursor, at the moment `t`."""
+        if self._screens is not None:
+            yield from self._lines(t, self._screens.above())
+
     def finish(self, t: int) -> Iterator[Entry]:
         """The channel ended, or what is asked for does: everything that is still held."""
         for kind, plain in self._plain.items():
             yield from self._tell(_TOLD[kind], plain.flush())
         if self._screens is not None:
             yield from self._lines(t, self._screens.finish())
-        if self._sort == "subsystem":
+        if self._sort in _COUNTED:
             sent, got = self._crossed[Kind.IN], self._crossed[Kind.OUT] + self._crossed[Kind.ERR]
             yield from self._say(t, Mark.OUTPUT, f"<{sent:,} bytes in, {got:,} bytes out>")
         if self._exit is not None:
@@ -73,7 +99,7 @@ class Channel:
 
     def _data(self, t: int, kind: Kind, data: bytes) -> Iterator[Entry]:
         self._crossed[kind] += len(data)
-        if self._sort == "subsystem":
+        if self._sort in _COUNTED:
             return
         if self._screens is not None:
             if kind is not Kind.IN:
@@ -105,6 +131,12 @@ class Channel:
                 self._exit = frame.t, self._ended(frame.t, facts)
             case "close":
                 yield from self.finish(frame.t)
+            case "forward":
+                self._sort = "forward"
+                yield from self._begin(Entry(frame.t, self.stream, Mark.CHANNEL, words.of_forward(facts)))
+                return
+            case "channel-failed":
+                self._sort = None
             case "pty":
                 self._screens = Screens(*(size(facts) or UNKNOWN_SIZE))
             case "resize" if self._screens is not None:
@@ -127,7 +159,11 @@ class Channel:
             name = f"{sort} {printable(self._text, limit=256)}" if self._text else sort
             entry = Entry(self._begun, self.stream, Mark.CHANNEL, name)
         self._text = b""
-        if self._begun < self._start:
+        yield from self._begin(entry)
+
+    def _begin(self, entry: Entry) -> Iterator[Entry]:
+        """Tells how the channel began; when that was before `start`, only once it has something to tell."""
+        if entry.t < self._start:
             self._introduction = entry
         else:
             yield entry

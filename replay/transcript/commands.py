@@ -48,10 +48,10 @@ class Command:
 
 def commands(recording: Recording) -> list[Command]:
     """The commands of a recording in the order in which they were asked for; at most `MAXIMUM_COMMANDS` of them."""
-    listing = _Listing()
+    listing = Listing()
     for frame in recording.frames():
         listing.take(frame)
-    return [found.command(number) for number, found in enumerate(listing.found, 1)]
+    return listing.commands()
 
 
 def request_of(facts: dict[str, object]) -> tuple[Sort, bytes, bool] | None:
@@ -66,9 +66,12 @@ def request_of(facts: dict[str, object]) -> tuple[Sort, bytes, bool] | None:
 class _Found:
     """A command while it is being read."""
 
-    __slots__ = ("bytes_in", "bytes_out", "denied", "end", "frame", "kind", "more", "signal", "start", "status", "text")
+    __slots__ = (
+        "bytes_in", "bytes_out", "denied", "end", "frame", "kind", "more", "number", "signal", "start", "status", "text"
+    )  # fmt: skip
 
-    def __init__(self, frame: Frame, kind: Sort) -> None:
+    def __init__(self, number: int, frame: Frame, kind: Sort) -> None:
+        self.number = number
         self.frame = frame
         self.kind: Sort = kind
         self.start = frame.t
@@ -80,9 +83,9 @@ class _Found:
         self.bytes_in = self.bytes_out = 0
         self.denied = False
 
-    def command(self, number: int) -> Command:
+    def command(self) -> Command:
         return Command(
-            number=number,
+            number=self.number,
             stream=self.frame.stream,
             kind=self.kind,
             text=self.text,
@@ -98,21 +101,35 @@ class _Found:
         )
 
 
-class _Listing:
-    """All commands so far, and which of them each channel is running."""
+class Listing:
+    """The commands of a recording as its frames are taken, one by one and in order; of a growing one, those so far."""
 
     def __init__(self) -> None:
-        self.found: list[_Found] = []
+        self._found: list[_Found] = []
+        self._commands: list[Command] = []
+        self._changed: set[int] = set()  # places of those that are not yet in `_commands` as they are now
         self._running: dict[int, _Found] = {}
         self._room = _ALL_TEXTS
 
+    def commands(self) -> list[Command]:
+        """All so far; one that did not change since is the same object as before."""
+        made = self._commands + [found.command() for found in self._found[len(self._commands) :]]
+        for place in self._changed:
+            made[place] = self._found[place].command()
+        self._commands, self._changed = made, set()
+        return made
+
     def take(self, frame: Frame) -> None:
+        """Takes the next frame."""
         running = self._running.get(frame.stream)
+        if running is not None:
+            self._changed.add(running.number - 1)
         if frame.kind == Kind.NOTE:
             self._note(frame, running)
         elif frame.kind == Kind.CLOSE:
             for found in self._running.values():
                 _finish(found, frame.t)
+                self._changed.add(found.number - 1)
             self._running.clear()
         elif running is None:
             return
@@ -149,10 +166,10 @@ class _Listing:
             if running is not None:
                 _finish(running, frame.t)
                 del self._running[frame.stream]
-            if len(self.found) >= MAXIMUM_COMMANDS:
+            if len(self._found) >= MAXIMUM_COMMANDS:
                 return
-            running = _Found(frame, sort)
-            self.found.append(running)
+            running = _Found(len(self._found) + 1, frame, sort)
+            self._found.append(running)
             self._running[frame.stream] = running
         kept = piece[: max(min(MAXIMUM_TEXT - len(running.text), self._room), 0)]
         self._room -= len(kept)

@@ -66,12 +66,33 @@ _KNOWN: dict[str, Callable[[Facts], str]] = {
 }
 
 
+def of_forward(facts: Facts) -> str:
+    """Where a forwarded connection leads."""
+    host = said(facts, "host")
+    return f"forward to {f'[{host}]' if ':' in host else host}:{number(facts, 'port')}"
+
+
 def of_verdict(facts: Facts) -> str:
     """A verdict in words: the operation, what it was, why."""
     what = f" {value_of(facts['text'])}" if facts.get("text") else ""
     why = f": {said(facts, 'reason')}" if facts.get("reason") else ""
     rule = f" (rule {said(facts, 'rule')})" if facts.get("rule") else ""
     return f"{said(facts, 'operation')}{what}{why}{rule}"
+
+
+def of_recovery(facts: Facts) -> str:
+    """What a start after a crash found of the session: all numbers are its own."""
+    told = [
+        f"{amount:,} {what}"
+        for key, what in (
+            ("kept", "frames kept"),
+            ("cut", "bytes cut off"),
+            ("journal", "frames taken from the journal"),
+        )
+        if (amount := number(facts, key)) or key in facts
+    ]
+    why = f": {said(facts, 'why')}" if facts.get("why") else ""
+    return f"recovered: {', '.join(told)}{why}" if told else f"recovered{why}"
 
 
 def of_open(facts: Facts) -> str:

@@ -9,11 +9,12 @@ class Mark(StrEnum):
 
     SESSION = "session"
     COMMAND = "command"  # an exec's command line, exact
-    CHANNEL = "channel"  # a shell or a subsystem begins
+    CHANNEL = "channel"  # a shell, a subsystem or a forwarded connection begins
     OUTPUT = "output"
     ERRORS = "errors"
     INPUT = "input"  # what was sent to a program that has no terminal
     SCREEN = "screen"
+    FILE = "file"  # an operation on a file that ended
     EXIT = "exit"
     REFUSED = "refused"
     FACT = "fact"

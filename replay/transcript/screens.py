@@ -46,6 +46,11 @@ class Screens:
             start = match.start()
         yield from self._feed(data[start:])
 
+    def above(self) -> Iterator[list[str]]:
+        """The lines above the cursor of the main screen; one that still changes is given out again later."""
+        if not self._screen.alternate:
+            yield from self._shown(self._screen.cursor[0])
+
     def finish(self) -> Iterator[list[str]]:
         """The channel ended: what is on the screen."""
         yield from self._feed(self._take_rest())
@@ -85,9 +90,9 @@ class Screens:
         if lines:
             yield lines
 
-    def _shown(self) -> Iterator[list[str]]:
-        """What is on the screen, without what was given out already."""
-        rows = self._screen.lines()
+    def _shown(self, most: int | None = None) -> Iterator[list[str]]:
+        """What is on the screen, of its first `most` rows, without what was given out already."""
+        rows = self._screen.lines()[:most]
         while rows and not rows[-1]:
             rows.pop()
         if self._screen.alternate:

@@ -12,8 +12,9 @@ from recorder.catalogue.sqlite import Catalogue
 from recorder.config import Config, load
 from recorder.format import store
 from recorder.format.chunk import Compressors
-from recorder.format.frame import Kind
-from recorder.format.seal import Previous
+from recorder.format.frame import ChunkDecoder, Kind
+from recorder.format.reader import SegmentReader, decompressed
+from recorder.format.seal import Previous, frame_leaf
 from recorder.format.writer import Entry, Segment
 from recorder.model import Attribution, Head, Session, Source, State
 
@@ -38,6 +39,7 @@ class Tape:
         self._first_frame = 0
         self._ms = 0
         self._previous: Previous | None = None
+        tapes.mkdir(parents=True, exist_ok=True)
         self.next_segment()
 
     @property
@@ -69,10 +71,10 @@ class Tape:
             previous=self._previous,
         )
 
-    def put(self, kind: int, stream: int, body: object, ms: int | None = None) -> "Tape":
+    def put(self, kind: int, stream: int, body: object, ms: int | None = None, remaining: int = 0) -> "Tape":
         """Appends a frame."""
         self._ms = self._ms + 1 if ms is None else ms
-        for head in self.segment.append([Entry(self._ms * 1000, kind, stream, body)], NOW):
+        for head in self.segment.append([Entry(self._ms * 1000, kind, stream, body, remaining)], NOW):
             self._keep(head, running=False)
         return self
 
@@ -139,13 +141,42 @@ class Tape:
         return self.path
 
     def _end(self) -> None:
-        content = self.path.read_bytes()
-        frames = self.segment.next_frame - self._first_frame
-        self._previous = Previous(len(content), hashlib.sha256(content).digest(), frames, bytes(32))
-        self._first_frame = self.segment.next_frame
+        self._continue(self.path.stat().st_size)
+
+    def confirmed(self) -> int:
+        """The bytes of the segment that a writer would go on from, had it just synced."""
+        self.segment.flush()
+        return self.path.stat().st_size
+
+    def fail(self, confirmed: int) -> Path:
+        """A sync of the segment failed: it is left, and only its first `confirmed` bytes count."""
+        self.segment.flush()
+        self.segment.abandon()
+        self._continue(confirmed)
+        return self.path
+
+    def _continue(self, length: int) -> None:
+        self._previous = previous(self.path, length)
+        self._first_frame += self._previous.frames
 
     def _keep(self, head: Head, *, running: bool) -> None:
         self.heads[head.segment, running] = head
+
+
+def previous(path: Path, length: int) -> Previous:
+    """What a segment that goes on after the first `length` bytes of another says of that one."""
+    content = path.read_bytes()[:length]
+    leaves = []
+    reader = SegmentReader(path, length)
+    for chunk in reader.chunks:
+        decoder = ChunkDecoder()
+        end = chunk.offset + chunk.stored if chunk.stored else length
+        for piece in decompressed(content[chunk.offset : end]):
+            for frame, packed in decoder.feed(piece):
+                assert decoder.preamble is not None
+                leaves.append(frame_leaf(decoder.preamble.seed, frame.number, packed))
+    reader.close()
+    return Previous(length, hashlib.sha256(content).digest(), len(leaves), tree.root_of(leaves))
 
 
 class Library:

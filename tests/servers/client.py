@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -94,6 +95,18 @@ class Client:
         finally:
             connection.close()
             await connection.wait_closed()
+
+
+def echo(ssh: Running, line: bytes) -> float:
+    """Sends a line through a `cat` at the other end; the seconds until it is back."""
+    stdin, stdout = ssh.stdin, ssh.stdout
+    assert stdin is not None
+    assert stdout is not None
+    began = time.monotonic()
+    stdin.write(line)
+    stdin.flush()
+    assert stdout.readline() == line
+    return time.monotonic() - began
 
 
 def run(work: Coroutine[object, object, _Value], limit: float = LIMIT_S) -> _Value:

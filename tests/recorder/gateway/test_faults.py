@@ -15,7 +15,7 @@ from recorder.format.frame import Kind
 from recorder.format.spool import JOURNAL
 from recorder.model import State
 from replay.recording.verify import Report, verify
-from tests.servers.client import HOST
+from tests.servers.client import HOST, Running, echo
 from tests.servers.faults import Faults
 from tests.servers.fixtures import NewGateway
 from tests.servers.gateway import Gateway, refusal_to_start
@@ -152,18 +152,9 @@ def test_a_tape_that_can_be_written_nowhere_is_recovered_by_the_next_start(
         again.stop()
 
 
-def echo_times(ssh: "subprocess.Popen[bytes]", count: int) -> list[float]:
-    """Seconds of `count` lines there and back through a `cat`."""
-    assert ssh.stdin is not None
-    assert ssh.stdout is not None
-    times = []
-    for number in range(count):
-        began = time.monotonic()
-        ssh.stdin.write(b"%d\n" % number)
-        ssh.stdin.flush()
-        assert ssh.stdout.readline() == b"%d\n" % number
-        times.append(time.monotonic() - began)
-    return times
+def echo_times(ssh: Running, count: int) -> list[float]:
+    """Seconds of `count` lines there and back."""
+    return [echo(ssh, b"%d\n" % number) for number in range(count)]
 
 
 def test_a_tape_whose_syncs_take_a_second_slows_no_other_session(

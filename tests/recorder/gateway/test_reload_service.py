@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.client import HOST
+from tests.servers.client import HOST, echo
 from tests.servers.fixtures import NewGateway
 from tests.servers.gateway import Gateway
 from tests.servers.site import Site
@@ -47,11 +47,7 @@ def test_an_agent_that_is_taken_out_is_out_at_once_and_others_go_on(
     watch = gateway.watch()
     with client.start(f"web1@{HOST}", "cat") as barred, client.start(f"web2@{HOST}", "cat") as other:
         for ssh in (barred, other):
-            assert ssh.stdin is not None
-            assert ssh.stdout is not None
-            ssh.stdin.write(b"x\n")
-            ssh.stdin.flush()
-            assert ssh.stdout.readline() == b"x\n"
+            echo(ssh, b"x\n")
         rewrite(gateway, 'targets = ["web*"]', 'targets = ["web2"]')
         _, said = barred.communicate(timeout=20)
         assert barred.returncode == 255
@@ -94,11 +90,7 @@ def test_listeners_come_and_go_together_or_not_at_all(site: Site, new_gateway: N
         assert "cannot listen on" in watch.log("not reloaded")
         assert client.exec("echo as before").stdout == b"as before\n"
     with client.start(f"web1@{HOST}", "cat") as ssh:
-        assert ssh.stdin is not None
-        assert ssh.stdout is not None
-        ssh.stdin.write(b"x\n")
-        ssh.stdin.flush()
-        assert ssh.stdout.readline() == b"x\n"
+        echo(ssh, b"x\n")
         gateway.server.send(signal.SIGHUP)  # now the port is free
         watch.log("reloaded .*: listen .* added")
         ready = gateway.server.lines(r"^ready ssh \S+:(?P<port>\d+)$", 2)

@@ -3,7 +3,7 @@
 `Sftp` turns the bytes of both sides into file operations; `Framing` only follows where packets end.
 """
 
-from recorder.protocols.ssh.sftp.framing import Framing
+from recorder.protocols.ssh.sftp.framing import Framing, is_sftp
 from recorder.protocols.ssh.sftp.operation import Attributes, Fault, FileOperation, Status
 from recorder.protocols.ssh.sftp.parser import MAXIMUM_HANDLES, MAXIMUM_REQUESTS, Sftp
 
@@ -16,4 +16,5 @@ __all__ = [
     "Framing",
     "Sftp",
     "Status",
+    "is_sftp",
 ]

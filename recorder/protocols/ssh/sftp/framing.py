@@ -3,12 +3,20 @@
 `Framing` follows one side and looks at nothing else; `Flow` also keeps the head of each packet.
 """
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 LENGTH = 4  # bytes of a packet's length
 MAXIMUM_PACKET = (1 << 24) - 1  # bytes; a longer packet is taken for a loss of the boundaries (OpenSSH: 256 KiB)
 HEAD = 34 * 1024  # bytes of a packet that are kept: two paths of 16 KiB
+
+_SERVER = re.compile(rb"(?:[\w./-]{0,256}/)?sftp-server(?: [\w ./=,-]*)?")
+
+
+def is_sftp(request: str, text: bytes) -> bool:
+    """Whether what a channel is asked to run speaks SFTP: the subsystem of that name, or a server by itself."""
+    return text == b"sftp" if request == "subsystem" else request == "exec" and _SERVER.fullmatch(text) is not None
 
 
 class Framing:

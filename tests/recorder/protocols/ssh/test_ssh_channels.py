@@ -119,6 +119,28 @@ def test_signals_and_breaks_reach_the_target(site: Site, new_gateway: NewGateway
     assert tape.noted("break") == [{"milliseconds": 250}]
 
 
+def test_break_of_the_client_s_escape_reaches_the_target(site: Site, new_gateway: NewGateway, tmp_path: Path) -> None:
+    made: list[asyncssh_target.Session] = []
+
+    def session() -> asyncssh_target.Session:
+        made.append(asyncssh_target.Session())
+        return made[-1]
+
+    async def talk() -> Watch:
+        async with asyncssh_target.target(session) as entry:
+            gateway = new_gateway(entry)
+            watch = gateway.watch()
+            client = site.client(tmp_path / "c", gateway)
+            with client.start("-tt", f"{entry.name}@{HOST}", "x") as ssh:
+                await asyncio.to_thread(ssh.communicate, b"\r~B")
+            assert ssh.returncode == 0
+            return watch
+
+    watch = run(talk())
+    assert made[0].seen == [1000]
+    assert watch.tape().noted("break") == [{"milliseconds": 1000}]
+
+
 def test_what_the_agent_says_of_itself(client: Client, gateway: Gateway) -> None:
     watch = gateway.watch()
     done = client.ssh(

@@ -11,7 +11,7 @@ from recorder.format.spool import JOURNAL
 from recorder.model import State
 from replay.recording import Recording
 from replay.recording.verify import verify
-from tests.servers.client import HOST
+from tests.servers.client import HOST, echo
 from tests.servers.faults import Faults
 from tests.servers.fixtures import NewGateway
 from tests.servers.site import Site
@@ -30,17 +30,9 @@ def test_durable_holds_every_request_until_it_is_on_disk(site: Site, new_gateway
     client = site.client(tmp_path / "c", gateway)
     watch = gateway.watch()
     with client.start(f"web1@{HOST}", "cat") as ssh:
-        assert ssh.stdin is not None
-        assert ssh.stdout is not None
-        ssh.stdin.write(b"first\n")
-        ssh.stdin.flush()
-        assert ssh.stdout.readline() == b"first\n"
+        echo(ssh, b"first\n")
         faults.delay("sync", JOURNAL, 600)
-        began = time.monotonic()
-        ssh.stdin.write(b"second\n")
-        ssh.stdin.flush()
-        assert ssh.stdout.readline() == b"second\n"
-        assert time.monotonic() - began >= 0.6
+        assert echo(ssh, b"second\n") >= 0.6
         faults.mend()
         output, _ = ssh.communicate(b"third\n" * 20_000, timeout=60)
         assert (ssh.returncode, output) == (0, b"third\n" * 20_000)
@@ -69,22 +61,12 @@ def test_strict_lets_bytes_pass_while_a_sync_takes_long_but_not_beyond_250_ms(
     gateway = new_gateway(environ=faults.environ)
     client = site.client(tmp_path / "c", gateway)
     with client.start(f"web1@{HOST}", "cat") as ssh:
-        assert ssh.stdin is not None
-        assert ssh.stdout is not None
-
-        def echo() -> float:
-            began = time.monotonic()
-            ssh.stdin.write(b"x\n")
-            ssh.stdin.flush()
-            assert ssh.stdout.readline() == b"x\n"
-            return time.monotonic() - began
-
-        echo()
+        echo(ssh, b"x\n")
         faults.delay("sync", "/", 1500)
         times = []
         began = time.monotonic()
         while time.monotonic() - began < 1.2:
-            times.append(echo())
+            times.append(echo(ssh, b"x\n"))
             time.sleep(0.005)
         assert times[0] < 0.25  # nothing is unsynced yet
         assert max(times) > 0.5  # what would be older than 250 ms waits
@@ -101,24 +83,16 @@ def test_best_effort_goes_on_without_its_tape_and_a_gap_says_what_is_missing(
     client = site.client(tmp_path / "c", gateway)
     watch = gateway.watch()
     with client.start(f"web1@{HOST}", "cat") as ssh:
-        assert ssh.stdin is not None
-        assert ssh.stdout is not None
-
-        def echo(line: bytes) -> None:
-            ssh.stdin.write(line)
-            ssh.stdin.flush()
-            assert ssh.stdout.readline() == line
-
-        echo(b"recorded\n")
+        echo(ssh, b"recorded\n")
         (session,) = watch.begun()
         until(lambda: True if Taped(gateway.tapes, session).crossed(Kind.OUT) else None, "the first line on the tape")
         faults.fail_all(("write", "open"), "/tapes/", errno.ENOSPC)
-        echo(b"lost\n")
+        echo(ssh, b"lost\n")
         watch.log("goes on unrecorded")
-        echo(b"lost too\n")
+        echo(ssh, b"lost too\n")
         faults.mend()
         until(lambda: True if len(Taped(gateway.tapes, session).paths) > 1 else None, "the next segment")
-        echo(b"recorded again\n")
+        echo(ssh, b"recorded again\n")
         output, _ = ssh.communicate(timeout=60)
         assert (ssh.returncode, output) == (0, b"")
     watch.ended(session)

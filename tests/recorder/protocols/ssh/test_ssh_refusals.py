@@ -18,15 +18,16 @@ from tests.servers.tapes import Taped, all_sessions
 pytestmark = pytest.mark.service
 
 _WHY = "is not recorded and therefore refused"
+_NOT_LISTED = "is not in the target's forward list and therefore refused"
 
 
-def _verdict(tape: Taped, operation: str, text: bytes) -> None:
+def _verdict(tape: Taped, operation: str, text: bytes, rule: str = "not-recorded") -> None:
     (facts,) = tape.verdicts(operation)
-    assert (facts["effect"], facts["rule"], facts["text"]) == ("deny", "not-recorded", text)
+    assert (facts["effect"], facts["rule"], facts["text"]) == ("deny", rule, text)
     assert facts["reason"]
 
 
-def _local_forwarding(client: Client, watch: Watch, short_path: Path, to: str, hello: bytes = b"") -> Taped:
+def _local_forwarding(client: Client, watch: Watch, short_path: Path, to: str, why: str) -> Taped:
     entry = short_path / "entry"
     option = ("-L", f"{entry}:{to}")
     with client.start(*option, f"web1@{HOST}", "echo up; cat; exit 3") as ssh:
@@ -38,17 +39,19 @@ def _local_forwarding(client: Client, watch: Watch, short_path: Path, to: str, h
         _, said = ssh.communicate()
     assert ssh.returncode == 3
     assert b"open failed: administratively prohibited: " in said
-    assert _WHY.encode() in said
+    assert why.encode() in said
     return watch.tape()
 
 
 def test_local_forwarding(site: Site, client: Client, gateway: Gateway, short_path: Path) -> None:
-    tape = _local_forwarding(client, gateway.watch(), short_path, f"127.0.0.1:{site.sshd.port}")
-    _verdict(tape, "forward", b"direct-tcpip")
+    tape = _local_forwarding(
+        client, gateway.watch(), short_path, site.sshd.address, f"{site.sshd.address} {_NOT_LISTED}"
+    )
+    _verdict(tape, "forward", site.sshd.address.encode(), "forward")
 
 
 def test_local_forwarding_to_a_socket(client: Client, gateway: Gateway, short_path: Path) -> None:
-    tape = _local_forwarding(client, gateway.watch(), short_path, f"{short_path}/target")
+    tape = _local_forwarding(client, gateway.watch(), short_path, f"{short_path}/target", _WHY)
     _verdict(tape, "forward", b"direct-streamlocal@openssh.com")
 
 
@@ -66,16 +69,16 @@ def test_dynamic_forwarding(site: Site, client: Client, gateway: Gateway) -> Non
             ours.sendall(b"\x04\x01" + site.sshd.port.to_bytes(2, "big") + bytes((127, 0, 0, 1)) + b"\0")
             assert ours.recv(64) == b""
         _, said = ssh.communicate()
-    assert f"direct-tcpip {_WHY}".encode() in said
-    _verdict(watch.tape(), "forward", b"direct-tcpip")
+    assert f"{site.sshd.address} {_NOT_LISTED}".encode() in said
+    _verdict(watch.tape(), "forward", site.sshd.address.encode(), "forward")
 
 
 def test_forwarding_of_standard_input(site: Site, client: Client, gateway: Gateway) -> None:
     watch = gateway.watch()
-    done = client.ssh("-W", f"127.0.0.1:{site.sshd.port}", f"web1@{HOST}")
+    done = client.ssh("-W", site.sshd.address, f"web1@{HOST}")
     assert done.returncode == 255
-    assert f"direct-tcpip {_WHY}".encode() in done.stderr
-    _verdict(watch.tape(), "forward", b"direct-tcpip")
+    assert f"{site.sshd.address} {_NOT_LISTED}".encode() in done.stderr
+    _verdict(watch.tape(), "forward", site.sshd.address.encode(), "forward")
 
 
 @pytest.mark.parametrize(
@@ -109,17 +112,22 @@ def test_x11_forwarding(client: Client, gateway: Gateway) -> None:
     _verdict(watch.tape(), "x11-forwarding", b"x11-req")
 
 
+async def _unknown_channel(connection: asyncssh.SSHClientConnection) -> None:
+    await connection.create_tcp_channel(encoding=None)._open(b"db:5432")
+
+
 @pytest.mark.parametrize(
-    ("kind", "opening"),
+    ("operation", "kind", "opening"),
     [
-        (b"tun@openssh.com", lambda connection: connection.open_tun()),
-        (b"direct-tcpip", lambda connection: connection.open_connection("127.0.0.1", 9)),
+        ("forward", b"tun@openssh.com", lambda connection: connection.open_tun()),
+        ("channel", b"db:5432", _unknown_channel),
     ],
-    ids=["tun", "tcp"],
+    ids=["tun", "unknown"],
 )
 def test_other_channels(
     client: Client,
     gateway: Gateway,
+    operation: str,
     kind: bytes,
     opening: Callable[[asyncssh.SSHClientConnection], Awaitable[object]],
 ) -> None:
@@ -133,7 +141,7 @@ def test_other_channels(
 
     watch = gateway.watch()
     assert run(talk()) == f"{kind.decode()} {_WHY}"
-    _verdict(watch.tape(), "forward", kind)
+    _verdict(watch.tape(), operation, kind)
 
 
 def test_request_that_nobody_knows(client: Client, gateway: Gateway) -> None:
