@@ -18,7 +18,8 @@ def main() -> None:
         try:
             tacho(prog_name="tacho")
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # `>&-` leaves none
+                sys.stdout.flush()
     except BrokenPipeError:
         # What is still buffered has no reader; at exit Python would complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

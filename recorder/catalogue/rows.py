@@ -19,6 +19,7 @@ _FILTERS = {
     "since": "started >= ?",
     "until": "started < ?",
     "unattributed": "unattributed = 1",
+    "state": "state = ?",
     "tag": "EXISTS (SELECT 1 FROM json_each(tags) WHERE value = ?)",
     "verdict": "EXISTS (SELECT 1 FROM json_each(verdicts) WHERE key = ? AND value > 0)",
 }

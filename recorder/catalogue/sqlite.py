@@ -144,7 +144,7 @@ class Catalogue:
         """All sessions, newest first, page by page; `filters` are those of `tacho ls`.
 
         agent, on_behalf_of, target, protocol (globs), request (equal), run (any that a channel asserted), since and
-        until (UNIX ns of the start), unattributed (bool), tag, verdict (one of the counted names).
+        until (UNIX ns of the start), unattributed (bool), tag, verdict (one of the counted names); and state.
         """
         clauses, values = narrowed(filters)
         before: tuple[int, str] | None = None

@@ -45,7 +45,7 @@ class ChunkRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The INDEX at the end of a closed segment: `(offset, first frame, first t, last t)` a chunk; number of frames."""
+    """The INDEX of a segment: `(offset, first frame, first t, last t)` a chunk; the number after the last frame."""
 
     chunks: tuple[tuple[int, int, int, int], ...]
     frames: int

@@ -134,7 +134,7 @@ class Scribe:
 
     def _append(self, writing: Writing) -> None:
         now = _now()
-        if writing.missing is not None or writing.broken or now < writing.retry_at:
+        if writing.missing is not None or writing.reopening or writing.broken or now < writing.retry_at:
             return
         if writing.dirty_since is None:
             writing.dirty_since = now
@@ -159,6 +159,9 @@ class Scribe:
             return
         if writing.broken:
             self._set_aside(writing)
+            return
+        if writing.reopening is not None:
+            self._reopen(writing, writing.reopening)
             return
         if writing.missing is not None:
             self._find_again(writing)
@@ -222,7 +225,7 @@ class Scribe:
         earlier, writing.error = writing.error, None
         if sync.error is not None:
             writing.unsynced(sync)
-            self._failed(writing, sync.error)
+            self._unsynced(writing, sync.error)
             return
         writing.synced(sync)
         if self._full:
@@ -271,35 +274,43 @@ class Scribe:
 
     def _failed(self, writing: Writing, error: OSError) -> None:
         """What follows when the disk does not take something: nothing that was recorded is given up."""
-        if writing.syncing is not None and error.errno not in _FULL:
+        if error.errno in _FULL and self._mode is not Mode.BEST_EFFORT:
+            self._full = True
+            self._tell_full(writing)
+            writing.retry_at = _now() + _AGAIN_US
+        elif writing.syncing is not None:
             writing.error = error  # its file is in use until that sync has settled
             writing.retry_at = _now() + _AGAIN_US
-        elif self._mode is Mode.BEST_EFFORT:
+        else:
+            self._unsynced(writing, error)
+
+    def _unsynced(self, writing: Writing, error: OSError) -> None:
+        """The file cannot be relied on any more, whatever the error: a sync of it may have been told of just once."""
+        if self._mode is Mode.BEST_EFFORT:
             if writing.missing is None:
                 self._warn(writing, error, "the session goes on unrecorded until it can be")
             writing.lose()
             writing.retry_at = _now() + _LOST_AGAIN_US
-        elif error.errno in _FULL:
-            self._full = True
-            self._tell_full(writing)
-            writing.retry_at = _now() + _AGAIN_US
         elif writing.segment is not None and writing.reopened < _REOPENED:
             self._reopen(writing, error)
         else:
             self._give_up(writing, error)
 
     def _reopen(self, writing: Writing, error: OSError) -> None:
-        writing.reopened += 1
-        writing.retry_at = 0
-        self._warn(writing, error, "it goes on in a new segment")
+        if not writing.reopening:
+            writing.reopened += 1
+            self._warn(writing, error, "it goes on in a new segment")
+        writing.reopening, writing.retry_at = error, 0
         try:
             writing.reopen()
-            writing.dirty_since = _now()
+            writing.reopening, writing.dirty_since = None, _now()
             for head in writing.append():
                 self._head(head, running=False)
         except UnreadableTape as unreadable:
             self._give_up(writing, OSError(errno.EIO, str(unreadable)))
         except OSError as again:
+            if again.errno not in _FULL:
+                writing.reopening = None  # the next try is another one, and they are counted
             self._failed(writing, again)
 
     def _warn(self, writing: Writing, error: OSError, then: str) -> None:

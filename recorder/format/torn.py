@@ -20,7 +20,7 @@ _PIECE = 1024 * 1024
 def examine(
     path: Path, end: int | None = None, tell: Callable[[Frame], None] | None = None
 ) -> tuple[Header, Previous, int]:
-    """The HEADER of the segment at `path`, what its successor says of it, and the bytes after its last whole frame.
+    """The HEADER of the segment at `path`, what its successor says of it, and how many of its bytes are damaged.
 
     With `end` only the first `end` bytes count. `tell` is called for each frame. UnreadableTape, or OSError.
     """

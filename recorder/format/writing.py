@@ -84,6 +84,7 @@ class Writing:
         self.error: OSError | None = None  # met while a sync of the same file is under way
         self.missing: Missing | None = None  # what is left out while a best-effort tape cannot be written
         self.retry_at = 0
+        self.reopening: OSError | None = None  # why a new segment is to be opened, until it is
         self.reopened = 0  # times, since the last sync that succeeded
         self.chunk_first: int | None = None
         self.chunk_began = self.last_head = self.last_running = 0

@@ -130,11 +130,14 @@ class GatewayFront:
             self._emptied.set()
 
     async def _open(self, knock: Knock, target: Target, login: str) -> Admitted:
+        config = self.config
         try:
             secret = await self._secrets.resolve(target.key, f"target {target.name}")
         except SecretError as error:
             log.warning("%s", error)
             raise Refused(f"the gateway has no usable credential for {target.name}; its log says why") from None
+        if self.config is not config:
+            raise Refused("the gateway's configuration has just changed; connect again")
         now = time.time_ns()
         who = identity.attribution(knock, store.new_session_id(now))
         session = Session(store.new_session_id(now), target.protocol, who, target.name, login, now)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine
 from recorder import policy
 from recorder.catalogue.sqlite import Catalogue
 from recorder.config import Config, ConfigError, load
+from recorder.config.guard import check_gateway
 from recorder.control import Control
 from recorder.format.spool import Spool, TapeError
 from recorder.gateway import ground, room
@@ -120,6 +121,7 @@ async def _reloads(
         notify("RELOADING=1")
         try:
             new = load(old.path)
+            check_gateway(new)
             if unchangeable := fixed(old, new):
                 raise ConfigError(
                     f"{old.path}: {' and '.join(unchangeable)} cannot change while the gateway runs: restart it"

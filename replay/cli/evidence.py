@@ -12,7 +12,7 @@ import click
 
 from recorder.cli import configuration
 from recorder.config import Config
-from recorder.model import Head
+from recorder.model import Handling, Head
 from recorder.safe import printable
 from replay.cli.verb import INTEGRITY, Failure, colour, opened, optional, reviewing
 from replay.export import FORMATS
@@ -36,8 +36,8 @@ def verify(config_file: Path | None, what: str, key_file: Path | None) -> None:
     from replay.recording.words import words
 
     config = optional(config_file) if is_path(what) else configuration(config_file)
-    key = _key(key_file) if key_file is not None else _own_key(config)
     paths, session = _named(what, config)
+    key = _key(key_file) if key_file is not None else _own_key(config, paths)
     heads = _heads(config, session or _session_at(paths))
     report = verified(paths, session=session, heads=heads, key=key)
     wrong = len(report.faults)
@@ -91,10 +91,12 @@ def _heads(config: Config | None, session: str | None) -> list[tuple[Head, bool]
         catalogue.close()
 
 
-def _own_key(config: Config | None) -> bytes | None:
-    """The public key of the gateway that is configured here."""
-    path = config.keys / "gateway.pub" if config is not None else None
-    return _key(path) if path is not None and path.exists() else None
+def _own_key(config: Config | None, paths: list[Path]) -> bytes | None:
+    """The public key of the gateway that is configured here, for tapes in its library: others it need not have made."""
+    if config is None or not all(path.is_relative_to(config.tapes.resolve()) for path in paths):
+        return None
+    path = config.keys / "gateway.pub"
+    return _key(path) if path.exists() else None
 
 
 def _key(path: Path) -> bytes:
@@ -121,7 +123,7 @@ def _key(path: Path) -> bytes:
 @reviewing
 def export(config_file: Path | None, what: str, form: str, output: str, stream: int | None) -> None:
     """Write a session in another format."""
-    with opened(what, config_file) as recording:
+    with opened(what, config_file, Handling.EXPORTED, format=form) as recording:
         pieces = FORMATS[form]()(recording, stream)
         first = next(pieces, "")  # says that there is nothing to export before a file is touched
         with _written(output) as file:

@@ -9,10 +9,10 @@ import click
 from recorder.cli import configuration
 from recorder.safe import printable
 from replay.cli.form import amount, cell, command_json, lasting, outcome
-from replay.cli.verb import USAGE, Failure, colour, opened, reviewing
+from replay.cli.verb import USAGE, Failure, colour, entered, opened, reviewing
 from replay.recording import NotFound, Recording
 from replay.recording.clock import clock
-from replay.recording.find import catalogue_of, is_path, of_session
+from replay.recording.find import catalogue_of, is_path
 
 _TEXT_LIMIT = 4096
 
@@ -46,7 +46,7 @@ def _sessions(what: str, config_file: Path | None) -> Iterator[Recording]:
         catalogue.close()
         if not rows:
             raise
-        yield from (of_session(row, config) for row in rows)
+        yield from (entered(row, config) for row in rows)
     else:
         yield found
 

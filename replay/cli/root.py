@@ -5,8 +5,11 @@ import click
 from recorder import __version__
 from recorder.cli import COMMANDS
 from replay.cli.evidence import export, verify
+from replay.cli.files import files
 from replay.cli.library import ls
 from replay.cli.review import cmds, play, show
+from replay.cli.screen import screen
+from replay.cli.watch import watch
 
 
 @click.group(invoke_without_command=True)
@@ -18,5 +21,5 @@ def tacho(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (*COMMANDS, ls, show, cmds, play, verify, export):
+for command in (*COMMANDS, ls, show, cmds, files, screen, play, watch, verify, export):
     tacho.add_command(command)

@@ -12,12 +12,14 @@ import click
 from recorder.catalogue.sqlite import CatalogueError
 from recorder.cli import INTEGRITY, NOT_FOUND, USAGE, Failure, configuration, configured
 from recorder.config import Config, find
+from recorder.model import Handling, Session
 from recorder.safe import printable
 from replay import recording
+from replay.cli.custody import enter
 from replay.recording import NotFound, Recording, RecordingError
-from replay.recording.find import is_path
+from replay.recording.find import is_path, look_up, of_session
 
-__all__ = ["INTEGRITY", "NOT_FOUND", "USAGE", "Failure", "colour", "opened", "optional", "reviewing"]
+__all__ = ["INTEGRITY", "NOT_FOUND", "USAGE", "Failure", "colour", "entered", "opened", "optional", "reviewing"]
 
 _Arguments = ParamSpec("_Arguments")
 
@@ -57,9 +59,25 @@ def optional(named: Path | None) -> Config | None:
     return configuration(named)
 
 
-def opened(what: str, named: Path | None) -> Recording:
-    """The recording that an argument names: a tape by its path, a session by its ID."""
-    return recording.open(what, optional(named) if is_path(what) else configuration(named))
+def opened(what: str, named: Path | None, action: Handling = Handling.VIEWED, **detail: str | int | None) -> Recording:
+    """The recording that an argument names: a tape by its path; or a session by its ID, as `entered` opens it."""
+    if is_path(what):
+        return recording.open(what, optional(named))
+    config = configuration(named)
+    return entered(look_up(what, config), config, action, **detail)
+
+
+def entered(
+    session: Session, config: Config, action: Handling = Handling.VIEWED, **detail: str | int | None
+) -> Recording:
+    """The recording of a row of the catalogue, once the custody table says that this person does `action` with it."""
+    found = of_session(session, config)
+    try:
+        enter(config, action, session.id, **detail)
+    except BaseException:
+        found.close()
+        raise
+    return found
 
 
 def colour(text: str, **style: bool | str) -> str:

@@ -24,5 +24,11 @@ def _txt() -> Encoder:
     return txt.encode
 
 
-FORMATS: dict[str, Callable[[], Encoder]] = {"cast": _cast, "txt": _txt}
+def _jsonl() -> Encoder:
+    from replay.export import jsonl
+
+    return jsonl.encode
+
+
+FORMATS: dict[str, Callable[[], Encoder]] = {"cast": _cast, "txt": _txt, "jsonl": _jsonl}
 """Format -> what loads its encoder, so that naming the formats imports none of them."""

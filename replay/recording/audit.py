@@ -3,8 +3,7 @@
 It follows no INDEX, believes nothing that is not signed, and holds one chunk at a time.
 """
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -14,21 +13,28 @@ from recorder.format.blocks import Block, Damage, Malformed, Source, Torn, block
 from recorder.format.frame import Kind
 from recorder.format.genuine import Genuine
 from recorder.format.reader import signed_index
-from recorder.format.seal import Header, Seal, SealError, unpack_header, unpack_seal
+from recorder.format.seal import Header, Previous, Seal, SealError, unpack_header, unpack_seal
 from recorder.format.writer import is_locked
 from recorder.model import Head
-from replay.recording.chunk import Place, check, readable
+from replay.recording.chunk import Kept, Place, check, readable
 from replay.recording.findings import Audit, Trouble
 from replay.recording.heads import Known
 from replay.recording.seals import canonical_checkpoint, canonical_header, canonical_index
 
 
-def audit(path: Path, heads: Sequence[tuple[Head, bool]] = ()) -> Audit:
-    """Checks the segment at `path`; `heads` are the catalogue's newest ones of its session, read before. OSError."""
+def audit(path: Path, heads: Sequence[tuple[Head, bool]] = (), continued: Previous | None = None) -> Audit:
+    """Checks the segment at `path`; `heads` are the catalogue's newest ones of its session, read before. OSError.
+
+    `continued` is what the next segment says of this one: what lies beyond is not checked.
+    """
     found = Audit(path)
     try:
-        with closing(Source(path)) as source:
-            _Walk(source, found, heads).run()
+        end = continued.length if continued is not None else None
+        with closing(Source(path)) as whole, closing(Source(path, end)) as source:
+            found.beyond = max(whole.size() - end, 0) if end is not None else 0
+            header = _header(whole, found)
+            if header is not None:
+                _Walk(source, found, header, heads, continued).run()
     except Malformed as error:
         found.blame(Trouble.ALTERED, str(error))
     except Torn:
@@ -39,10 +45,20 @@ def audit(path: Path, heads: Sequence[tuple[Head, bool]] = ()) -> Audit:
 class _Walk:
     """The walk over one segment's blocks."""
 
-    def __init__(self, source: Source, found: Audit, heads: Sequence[tuple[Head, bool]]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        found: Audit,
+        header: tuple[Header, int],
+        heads: Sequence[tuple[Head, bool]],
+        continued: Previous | None,
+    ) -> None:
         self._source = source
         self._found = found
+        self._header, self._offset = header  # … and where the last whole block ended
         self._known = Known(found, heads)
+        self._continued = continued.frames if continued is not None else None
+        self._kept = Kept(self._header.first_frame + continued.frames if continued is not None else None)
         self._tree: tree.Tree | None = tree.Tree()  # None once a SEAL is lost
         self._roots: dict[int, bytes] = {0: tree.EMPTY_ROOT}
         self._index: list[tuple[int, int, int, int]] = []
@@ -52,16 +68,11 @@ class _Walk:
         self._last_kind: int | None = None
         self._pending: Block | None = None
         self._lost: Damage | None = None
-        self._offset = 0  # where the last whole block ended
 
     def run(self) -> None:
-        found = self._found
+        found, header, kept = self._found, self._header, self._kept
         found.live = is_locked(self._source.fileno())
         found.length = self._source.size()
-        header = self._header()
-        if header is None:
-            return
-        found.header = header
         self._genuine = Genuine(self._source, header)
         self._next_frame = header.first_frame
         self._known.keep(header.segment)
@@ -78,26 +89,17 @@ class _Walk:
         self._ending()
         self._known.segment(header, self._seq, self._roots)
         found.frames = self._next_frame - header.first_frame
-        found.last_t = self._t
+        found.counted = found.frames if self._continued is None else min(found.frames, self._continued)
+        found.gaps, found.root = kept.gaps, kept.root
+        found.last_t = min(self._t, kept.last_t)
         found.closed = found.complete and self._last_kind == Kind.CLOSE
+        found.recovers = kept.first_kind == Kind.RECOVERY
 
     def _is_next(self, seal: Seal, block: Block) -> bool:
         return seal.seq >= self._seq and self._genuine.sealed(seal, block)
 
     def _altered(self, text: str, chunk: int | None = None, *times: int) -> None:
         self._found.blame(Trouble.ALTERED, text, chunk, *times)
-
-    def _header(self) -> Header | None:
-        try:
-            header, self._offset, canonical = _read_header(self._source)
-        except (Torn, Malformed, SealError) as error:
-            self._altered(f"the HEADER cannot be read, and without it nothing else can be checked: {error}")
-            return None
-        if not header.endorsed():
-            self._altered("the HEADER is not endorsed by the key that it names")
-        elif not canonical:
-            self._altered("the HEADER is not written as a gateway writes it")
-        return header
 
     def _block(self, block: Block, header: Header) -> None:
         if block.magic == layout.SEAL_MAGIC:
@@ -145,7 +147,7 @@ class _Walk:
 
     def _chunk(self, chunk: Block, seal: Seal, payload: bytes) -> None:
         stored = self._source.read(chunk.offset, chunk.length)
-        result = check(stored, seal, payload, Place(self._seq, self._next_frame, self._t))
+        result = check(stored, seal, payload, Place(self._seq, self._next_frame, self._t), self._kept)
         for text in result.wrong:
             self._altered(text, seal.seq, seal.first_t, seal.last_t)
         self._known.chunk(self._seq, stored)
@@ -158,7 +160,6 @@ class _Walk:
         self._next_frame = seal.first_frame + seal.frames
         self._t = self._t if result.wrong else seal.last_t
         self._last_kind = result.last_kind
-        self._found.gaps += result.gaps
         self._found.chunks += 1
 
     def _checkpoint(self, block: Block, header: Header) -> None:
@@ -201,13 +202,38 @@ class _Walk:
         self._known.chunk(self._seq, stored)
         if not stored:
             return
-        result = readable(stored, Place(self._seq, self._next_frame, self._t))
+        result = readable(stored, Place(self._seq, self._next_frame, self._t), self._kept)
         for text in () if found.live else result.wrong:
             self._altered(text, self._seq, self._t, result.last_t)
         found.unsealed = result.frames
-        found.gaps += result.gaps
         self._next_frame += result.frames
         self._t = max(self._t, result.last_t)
+
+
+def _header(source: Source, found: Audit) -> tuple[Header, int] | None:
+    """The HEADER and where it ends; None when there is none."""
+    try:
+        header, end, canonical = _read_header(source)
+    except (Torn, Malformed, SealError) as error:
+        found.length = source.size()
+        text = f"the HEADER cannot be read, and without it nothing else can be checked: {error}"
+        found.blame(Trouble.ALTERED, text)
+        return None
+    found.header = header
+    if not header.endorsed():
+        found.blame(Trouble.ALTERED, "the HEADER is not endorsed by the key that it names")
+    elif not canonical:
+        found.blame(Trouble.ALTERED, "the HEADER is not written as a gateway writes it")
+    return header, end
+
+
+def header_of(path: Path) -> Header | None:
+    """The HEADER of the segment at `path`; None when it cannot be read. OSError."""
+    try:
+        with closing(Source(path)) as source:
+            return _read_header(source)[0]
+    except (Torn, Malformed, SealError):
+        return None  # `audit` says so
 
 
 def _read_header(source: Source) -> tuple[Header, int, bool]:
@@ -218,19 +244,3 @@ def _read_header(source: Source) -> tuple[Header, int, bool]:
     payload = payload_of(source, block)
     header = unpack_header(payload)
     return header, block.length, canonical_header(header, payload)
-
-
-def file_hash(path: Path, length: int) -> bytes:
-    """SHA-256 of the first `length` bytes of a file."""
-    digest = hashlib.sha256()
-    with closing(Source(path)) as source:
-        for piece in _pieces(source, length):
-            digest.update(piece)
-    return digest.digest()
-
-
-def _pieces(source: Source, length: int) -> Iterator[bytes]:
-    offset = 0
-    while offset < length and (piece := source.some(offset, min(1 << 20, length - offset))):
-        yield piece
-        offset += len(piece)

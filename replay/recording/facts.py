@@ -1,6 +1,7 @@
 """A session's row rebuilt from its tape, for tapes that no catalogue knows. Types are checked, nothing is trusted."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from recorder.format.frame import Frame, Kind
@@ -23,36 +24,63 @@ class Tape(Protocol):
     def frames(self, start: int = 0, end: int | None = None) -> Iterator[Frame]: ...
 
 
-def rebuilt(tape: Tape) -> Session:
-    """The row as far as the tape tells it; `state`, `size` and `segments` are left to the caller."""
-    opened: Mapping[str, object] = {}
-    asserted: dict[str, str] = {}
-    gaps = 0
-    for seen, frame in enumerate(tape.frames(0, _SEARCHED_US)):
-        if seen == _SEARCHED_FRAMES:
-            break
-        if frame.kind == Kind.OPEN and not opened:
-            opened = frame.facts()
+class Rebuilt:
+    """What the tape of one session tells of it; of a tape that grows, each part is read once."""
+
+    def __init__(self) -> None:
+        self._opened: Mapping[str, object] = {}
+        self._asserted: dict[str, str] = {}
+        self._gaps = 0
+        self._seen = 0
+        self._t = 0
+        self._number = -1
+
+    def read(self, tape: Tape) -> Session:
+        """The row as far as the tape tells it; `state`, `size` and `segments` are left to the caller."""
+        if self._seen < _SEARCHED_FRAMES:
+            for frame in tape.frames(self._t, _SEARCHED_US):
+                if frame.number > self._number:
+                    self._take(frame)
+                if self._seen == _SEARCHED_FRAMES:
+                    break
+        opened = self._opened
+        session = Session(
+            id=tape.id,
+            protocol=text(opened, "protocol"),
+            attribution=_attribution(opened, self._asserted),
+            target=text(opened, "target"),
+            login=text(opened, "login"),
+            started=tape.start,
+            ended=None,
+            state=State.UNCLOSED,
+            gaps=self._gaps,
+        )
+        return ended(session, tape)
+
+    def _take(self, frame: Frame) -> None:
+        self._t, self._number = frame.t, frame.number
+        self._seen += 1
+        if frame.kind == Kind.OPEN and not self._opened:
+            self._opened = frame.facts()
         elif frame.kind == Kind.NOTE and frame.facts().get("name") == "asserted":
             for name in _ASSERTED:
                 if value := text(frame.facts(), name):
-                    asserted.setdefault(name, value)
-        gaps += frame.kind == Kind.GAP
+                    self._asserted.setdefault(name, value)
+        self._gaps += frame.kind == Kind.GAP
+
+
+def ended(session: Session, tape: Tape) -> Session:
+    """The row with what the close frame says; as it is when there is none."""
     closed = tape.close_frame()
-    totals = closed.facts() if closed is not None else {}
-    return Session(
-        id=tape.id,
-        protocol=text(opened, "protocol"),
-        attribution=_attribution(opened, asserted),
-        target=text(opened, "target"),
-        login=text(opened, "login"),
-        started=tape.start,
-        ended=tape.start + closed.t * 1000 if closed is not None else None,
-        state=State.UNCLOSED,
+    if closed is None:
+        return session
+    totals = closed.facts()
+    return replace(
+        session,
+        ended=tape.start + closed.t * 1000,
         bytes_in=number(totals, "bytes_in"),
         bytes_out=number(totals, "bytes_out"),
         verdicts=_counts(totals.get("verdicts")),
-        gaps=gaps,
         reason=text(totals, "reason"),
     )
 

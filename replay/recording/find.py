@@ -14,7 +14,8 @@ from recorder.safe import printable, quoted
 from replay.recording.errors import NotFound, RecordingError, Unreadable
 from replay.recording.recording import Recording
 
-_NEWEST = ("latest", "-")
+NEWEST = ("latest", "-")
+"""What names the newest session."""
 SHORT = 8
 """Characters at the end of an ID that lists show."""
 
@@ -46,7 +47,7 @@ def look_up(part: str, config: Config) -> Session:
     """The session that `latest`, `-`, or a beginning or end of its ID names; NotFound, RecordingError."""
     catalogue = catalogue_of(config)
     try:
-        if part in _NEWEST:
+        if part in NEWEST:
             newest = catalogue.latest()
             if newest is None:
                 raise NotFound(f"the catalogue {config.catalogue} has no session yet: let an agent connect first")

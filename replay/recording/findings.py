@@ -35,21 +35,27 @@ class Fault:
 class Audit:
     """What is found of one segment. `frames` counts those that can be read, `chunks` those that are sealed.
 
-    `finished` says that it has an INDEX or a footer, `complete` that these fit, `closed` that a close frame is last.
+    `finished` says that it has an INDEX or a footer, `complete` that these fit, `closed` that a close frame is last,
+    `recovers` that a recovery frame is first. When the next segment continues before its end, `length` is what counts
+    of the file, `beyond` the bytes that follow; `counted`, `gaps`, `last_t` and `root` are of the frames that count.
     """
 
     path: Path
     header: Header | None = None
     chunks: int = 0
     frames: int = 0
+    counted: int = 0
     gaps: int = 0
     unsealed: int = 0
     last_t: int = 0
     length: int = 0
+    beyond: int = 0
+    root: bytes = b""
     live: bool = False
     finished: bool = False
     complete: bool = False
     closed: bool = False
+    recovers: bool = False
     faults: list[Fault] = field(default_factory=list)
     more_faults: int = 0
 

@@ -30,7 +30,10 @@ class Known:
         for head, running in self._heads:
             if not running or head.tree_size != seq:
                 continue
-            if head.stored > len(stored):
+            missing = head.stored - len(stored)
+            if 0 < missing <= self._found.beyond:
+                continue  # it lies beyond what counts: no sync confirmed it
+            if missing > 0:
                 text = f"the catalogue knows {head.stored} bytes of chunk {seq}, the tape has {len(stored)}"
                 self._found.blame(Trouble.TAIL_MISSING, text)
             elif hashlib.sha256(stored[: head.stored]).digest() != head.root:
@@ -41,6 +44,8 @@ class Known:
         for head, running in self._heads:
             begun = running and self._found.finished and head.stored > 0
             if not running and not self._signed(head, header, roots):
+                continue
+            if self._found.beyond and (running or head.stored - self._found.beyond <= self._found.length < head.stored):
                 continue
             if head.tree_size + begun > chunks:
                 text = f"the catalogue knows {head.tree_size + running} chunks, the tape has {chunks}"

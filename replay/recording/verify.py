@@ -5,7 +5,7 @@ It trusts no INDEX and no catalogue row beyond the signed heads, and never says 
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 from recorder.format.seal import Header
 from recorder.model import Head, State
 from recorder.safe import printable
-from replay.recording.audit import audit, file_hash
+from replay.recording.audit import audit, header_of
+from replay.recording.chain import chained, continued, unbegun, written_again
 from replay.recording.clock import clock, stamp
 from replay.recording.errors import Unreadable
 from replay.recording.findings import Audit, Fault, Trouble
@@ -23,7 +24,10 @@ _FAULTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `verify` found. `duration` is µs, `start` UNIX ns; `signers` are (name, raw public key) of the gateways."""
+    """What `verify` found. `duration` is µs, `start` UNIX ns; `signers` are (name, raw public key) of the gateways.
+
+    `facts` are sentences to be said that are no faults.
+    """
 
     session: str
     state: State
@@ -39,6 +43,7 @@ class Report:
     signers: tuple[tuple[str, bytes], ...]
     key_named: bool
     heads_known: bool
+    facts: tuple[str, ...] = ()
 
     @property
     def intact(self) -> bool:
@@ -61,16 +66,23 @@ def verify(
 
     Unreadable when `paths` is empty, OSError when a file cannot be read.
     """
-    audits = [audit(path, heads or ()) for path in paths]
-    if not audits:
+    if not paths:
         raise Unreadable("no tape was named")
+    found = [header_of(path) for path in paths]
+    audits = [audit(path, heads or (), continued(header, found)) for path, header in zip(paths, found, strict=True)]
     faults: list[Fault] = []
     mine = _of_session(audits, session, faults)
+    without = {number: found for found in audits if (number := unbegun(found, mine)) is not None}
+    mine = [found for found in mine if found not in without.values()]
+    facts = [
+        f"segment {number} was never begun: its {found.length} bytes hold no frame" for number, found in without.items()
+    ]
     headers = [found.header for found in mine if found.header is not None]
     faults += [fault for found in mine for fault in found.faults]
-    faults += _numbering(headers, heads or ())
+    faults += _numbering(headers, heads or (), without)
     for before, after in pairwise(mine):
-        faults += _chained(before, after)
+        faults += chained(before, after, without)
+        facts.append(written_again(before, after))
     faults += _not_named(headers, key)
     state = _state(mine)
     start = headers[0].start if headers else 0
@@ -81,9 +93,9 @@ def verify(
         state=state,
         start=start,
         duration=duration,
-        segments=len(mine),
+        segments=len(mine) + len(without),
         chunks=sum(found.chunks for found in mine),
-        frames=sum(found.frames for found in mine),
+        frames=sum(found.counted for found in mine),
         unsealed=mine[-1].unsealed,
         gaps=sum(found.gaps for found in mine),
         faults=tuple(faults[:_FAULTS]),
@@ -91,6 +103,7 @@ def verify(
         signers=tuple(dict.fromkeys((header.gateway, header.gateway_key) for header in headers)),
         key_named=key is not None,
         heads_known=bool(heads),
+        facts=tuple(filter(None, facts)),
     )
 
 
@@ -111,9 +124,11 @@ def _of_session(audits: list[Audit], session: str | None, faults: list[Fault]) -
     return sorted(mine or audits[:1], key=lambda found: found.header.segment if found.header else -1)
 
 
-def _numbering(headers: list[Header], heads: Sequence[tuple[Head, bool]]) -> list[Fault]:
+def _numbering(headers: list[Header], heads: Sequence[tuple[Head, bool]], unbegun: Collection[int]) -> list[Fault]:
     """Segments are numbered from 0 without a gap, up to the last that the catalogue knows."""
     there = {header.segment for header in headers}
+    repeated = len(there) < len(headers)
+    there.update(unbegun)
     last = max(there, default=-1)
     known = {head.segment for head, _ in heads}
     faults = [
@@ -121,32 +136,12 @@ def _numbering(headers: list[Header], heads: Sequence[tuple[Head, bool]]) -> lis
         for number in sorted(known - there)
         if number > last
     ]
-    if len(there) < len(headers):
+    if repeated:
         faults.append(Fault(Trouble.ALTERED, "two segments have the same number"))
     missing = last + 1 - len(there)
     if missing > 0:
         first = next(number for number in range(last) if number not in there)
         faults.append(Fault(Trouble.ALTERED, f"{missing} of the segments before segment {last} are missing", first))
-    return faults
-
-
-def _chained(before: Audit, after: Audit) -> list[Fault]:
-    """A segment names the one before it: length, SHA-256, frames."""
-    if before.header is None or after.header is None:
-        return []
-    number, previous = after.header.segment, after.header.previous
-    if number != before.header.segment + 1:
-        return []
-    if previous is None:
-        return [Fault(Trouble.ALTERED, "it does not name the segment before it", number)]
-    faults = []
-    if previous.length != before.length or previous.sha256 != file_hash(before.path, before.length):
-        faults.append(Fault(Trouble.ALTERED, f"segment {number - 1} is not the one that it continues", number))
-    if previous.frames != before.frames or after.header.first_frame != before.header.first_frame + before.frames:
-        text = f"it continues {previous.frames} frames, segment {number - 1} has {before.frames}"
-        faults.append(Fault(Trouble.ALTERED, text, number))
-    if after.header.start != before.header.start:
-        faults.append(Fault(Trouble.ALTERED, "it does not begin when the session began", number))
     return faults
 
 
@@ -161,7 +156,7 @@ def _not_named(headers: list[Header], key: bytes | None) -> list[Fault]:
 def _state(audits: list[Audit]) -> State:
     last = audits[-1]
     if last.finished:
-        return State.CLOSED if all(found.finished for found in audits) else State.RECOVERED
+        return State.RECOVERED if any(found.recovers for found in audits) else State.CLOSED
     return State.LIVE if last.live else State.UNCLOSED
 
 

@@ -43,6 +43,7 @@ def _facts(report: Report) -> list[str]:
     lines = [f"session {printable(report.session, limit=64)}"] if report.session else []
     chunks = "1 chunk" if report.chunks == 1 else f"{report.chunks} chunks"
     lines.append(f"{size}{chunks}, {report.frames} frames, {clock(report.duration)}")
+    lines += map(printable, report.facts)
     if report.unsealed:
         lines.append(f"of them {report.unsealed} at the end are not signed yet")
     if report.gaps:

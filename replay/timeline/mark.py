@@ -10,6 +10,7 @@ class MarkKind(StrEnum):
     DENIED = "denied"  # a verdict that denied
     ERROR = "error"  # an exit with a status other than 0, or by a signal
     MISSING = "missing"  # bytes that are not on the tape, or cannot be read from it
+    RECOVERED = "recovered"  # a gateway that started after a crash ended the tape
     VERDICT = "verdict"  # one that neither denied nor allowed at once
     REFUSED = "refused"  # what the target, or the gateway as malformed, turned down
     ALLOWED = "allowed"  # a verdict that allowed

@@ -30,7 +30,9 @@ def parse_moment(text: str, here: Moment, recording: Recording, commands: Sequen
     """
     text = text.strip()
     place = _PLACE.fullmatch(text)
-    if place is not None and place[1] == "cmd" and 1 <= int(place[2]) <= len(commands):
+    if place is not None and place[1] == "cmd":
+        if not 1 <= int(place[2]) <= len(commands):
+            raise NoSuchMoment(f"there is no command {place[2]} among the {len(commands)} that were read")
         command = commands[int(place[2]) - 1]
         return Moment(min(command.start, LATEST), command.frame)
     try:

@@ -4,8 +4,8 @@ Reads frames and keeps numbers and short texts; never holds what crossed.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, takewhile
+from typing import TYPE_CHECKING
 
 from recorder.format.frame import Frame, Kind
 from recorder.safe import printable, quoted
@@ -17,11 +17,16 @@ from replay.timeline.mark import Mark, MarkKind
 from replay.timeline.moment import LATEST
 from replay.timeline.stream import Stream
 from replay.timeline.view import size_of
-from replay.transcript import Command
+from replay.transcript import Command, Listing
+from replay.transcript.facts import of_recovery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MAXIMUM_MARKS = 100_000
 _TEXT = 200
 _LOOK_BACK = 256  # streams before a moment among which the one to look at is chosen
+_RECOVERIES = 10  # that are told beside the session; all of them are marks
 _LINGER = 1_000_000  # µs that a stream is looked at after its end, lest short commands only flash by
 _CROSSED = frozenset({Kind.IN, Kind.OUT, Kind.ERR})
 
@@ -38,8 +43,11 @@ class Timeline:
         self.received = Activity()
         self.gaps = Gaps()
         self.commands: Sequence[Command] = ()
+        self.recoveries: list[str] = []
         self.marks: list[Mark] = []
         self.marks_left_out = 0
+        self._listing = Listing()
+        self._begun: list[Mark] = []  # of each command
         self._found: list[Mark] = []
         self._rest: Iterator[Frame] | None = None
         self._by_start: list[Stream] = []
@@ -62,11 +70,6 @@ class Timeline:
         self._order()
         return True
 
-    def name_commands(self, commands: Sequence[Command]) -> None:
-        """Takes the recording's commands, in the order of their starts."""
-        self.commands = commands
-        self._order()
-
     def folding(self, limit: int) -> Folding:
         """The mapping between session and play time for an idle limit in µs; 0 folds nothing."""
         return Folding(self.gaps, self.duration, limit)
@@ -83,22 +86,16 @@ class Timeline:
         return max(begun, key=lambda stream: stream.end or 0)
 
     def _order(self) -> None:
-        commands = (
-            Mark(
-                min(command.start, LATEST),
-                command.frame,
-                MarkKind.COMMAND,
-                command.stream,
-                printable(command.text, limit=_TEXT),
-            )
-            for command in self.commands
-        )
+        before, self.commands = self.commands, self._listing.commands()
+        same = takewhile(lambda pair: pair[0].text is pair[1].text, zip(before, self.commands, strict=False))
+        known = sum(1 for _ in same)
+        self._begun[known:] = map(_began, self.commands[known:])
         damage = (
             Mark(min(damage.first_t, LATEST), 0, MarkKind.MISSING, 0, printable(damage.reason, limit=_TEXT))
             for damage in self.recording.damage
             if damage.first_t is not None
         )
-        self.marks = sorted(chain(self._found, commands, damage), key=lambda mark: (mark.t, mark.frame))
+        self.marks = sorted(chain(self._found, self._begun, damage), key=lambda mark: (mark.t, mark.frame))
 
     def _take(self, frame: Frame) -> None:
         t = min(max(frame.t, self.read), LATEST)
@@ -106,14 +103,17 @@ class Timeline:
             self.gaps.add(self.read, t)
         self.read = t
         self.frames = frame.number + 1
+        self._listing.take(frame)
         if frame.kind in _CROSSED:
             self._crossed(frame, t)
         elif frame.kind == Kind.NOTE:
             self._note(frame, t, frame.facts())
         elif frame.kind == Kind.VERDICT:
             self._verdict(frame, t, frame.facts())
-        elif frame.kind in (Kind.GAP, Kind.RECOVERY):
+        elif frame.kind == Kind.GAP:
             self._mark(frame, t, MarkKind.MISSING, _short(text(frame.facts(), "why") or "bytes are missing"))
+        elif frame.kind == Kind.RECOVERY:
+            self._recovered(frame, t)
 
     def _stream(self, frame: Frame, t: int) -> Stream:
         stream = self.streams.get(frame.stream)
@@ -136,6 +136,12 @@ class Timeline:
             self._found.append(Mark(t, frame.number, kind, frame.stream, what))
         else:
             self.marks_left_out += 1
+
+    def _recovered(self, frame: Frame, t: int) -> None:
+        told = of_recovery(frame.facts())
+        self._mark(frame, t, MarkKind.RECOVERED, told)
+        if len(self.recoveries) < _RECOVERIES:
+            self.recoveries.append(told)
 
     def _verdict(self, frame: Frame, t: int, facts: dict[str, object]) -> None:
         operation = _short(text(facts, "operation"))
@@ -192,6 +198,11 @@ class Timeline:
             self._mark(frame, t, MarkKind.REFUSED, _short(f"refused: {why}"))
         elif facts.get("ok") is False:
             self._mark(frame, t, MarkKind.REFUSED, _short(f"the target refused {text(facts, 'request')}"))
+
+
+def _began(command: Command) -> Mark:
+    told = printable(command.text, limit=_TEXT)
+    return Mark(min(command.start, LATEST), command.frame, MarkKind.COMMAND, command.stream, told)
 
 
 def _short(recorded: str) -> str:

@@ -47,12 +47,13 @@ class PlayerApp(App[None]):
         idle: float = 2.0,
         *,
         playing: bool = True,
+        follow: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`at` in µs; `idle` in seconds, 0 folds nothing."""
+        """`at` in µs; `idle` in seconds, 0 folds nothing; `follow` begins at the end and goes on with the session."""
         # Textual's own answer to NO_COLOR is shades of grey, unless the terminal's own colours are used.
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
-        self.player = Player(Deck(recording, clock, speed, round(idle * 1_000_000)), at, playing=playing)
+        self.player = Player(Deck(recording, clock, speed, round(idle * 1_000_000)), at, playing=playing, follow=follow)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Colours of this application's own (Textual)."""

@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from recorder.safe import printable
-from replay.recording import Frame, Kind, Recording
+from replay.recording import Frame, Kind, Recording, State
 from replay.recording.facts import text
 from replay.timeline import Mark, Moment, Scrubber, Timeline, View, parse_moment
-from replay.transcript import commands
 from replay.tui import words
 from replay.tui.playback import SPEEDS, Playback
 
 _SCRUBBERS = 4
+_PATIENCE_S = 1.0  # a writer that goes on in a new segment first lets go of the old one
 _GRACE = 1_000_000  # µs: while playing, "previous" leaves out what was passed just now
 
 
@@ -33,9 +33,13 @@ class Deck:
         """`idle` is the limit in µs to which silences are folded; 0 folds none, and a person may still ask for it."""
         self.recording = recording
         self.timeline = Timeline(recording)
-        self.live = recording.live
+        self.state = recording.state
         self.idle = idle
         self.playback = Playback(self.timeline.folding(idle), clock, speed)
+        self._clock = clock
+        self._size = recording.size
+        self._taken_back = recording.taken_back
+        self._lost_at: float | None = None  # when the writer was first missed
         self.held: int | None = None
         self.following = False
         self.frame_told = ""
@@ -45,11 +49,17 @@ class Deck:
     # Reading
 
     def survey(self, limit: int) -> bool:
-        """Reads on, `limit` frames at most; True once all that there is was read, and the commands are known."""
+        """Reads on, `limit` frames at most; True once all that there is was read."""
         if not self.timeline.extend(limit):
             return False
-        self.timeline.name_commands(commands(self.recording))
+        for scrubber in self._scrubbers.values():
+            scrubber.grown()
         self._fold()
+        if self.following:
+            self.playback.seek(Moment(self.timeline.duration))
+        if self.over and self.following:
+            self.playback.pause()
+            self.following = False
         return True
 
     @property
@@ -57,21 +67,39 @@ class Deck:
         """How much of the session was surveyed, from 0 to 1."""
         return min(self.timeline.read / self.timeline.duration, 1.0) if self.timeline.duration else 1.0
 
-    def grow(self) -> bool:
-        """Looks whether a live recording grew; True when something changed."""
-        frames = self.timeline.frames
+    @property
+    def live(self) -> bool:
+        """Whether the session goes on."""
+        return self.state is State.LIVE
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing can follow: the session was closed. An unclosed one may still be recovered."""
+        return self.state in (State.CLOSED, State.RECOVERED)
+
+    def grown(self) -> bool:
+        """Looks whether the recording went on since; True when there is something to read, or its state changed."""
+        size = self.recording.size  # what comes while one looks is found the next time
         self.recording.refresh()
-        was_live, self.live = self.live, self.recording.live
-        self.timeline.extend()
-        if self.timeline.frames == frames:
-            return was_live != self.live
-        self.timeline.name_commands(commands(self.recording))
-        for scrubber in self._scrubbers.values():
-            scrubber.grown()
-        self._fold()
-        if self.following:
-            self.playback.seek(Moment(self.timeline.duration))
+        before, self.state = self.state, self._state()
+        if self.recording.taken_back != self._taken_back:
+            self._taken_back = self.recording.taken_back
+            self.timeline = Timeline(self.recording)
+            self._scrubbers.clear()
+        elif size == self._size:
+            return before != self.state
+        self._size = size
         return True
+
+    def _state(self) -> State:
+        """The recording's state; one whose writer is missed is live for a little while, in which it may go on."""
+        state = self.recording.state
+        if state is not State.UNCLOSED or self.state is not State.LIVE:
+            self._lost_at = None
+            return state
+        if self._lost_at is None:
+            self._lost_at = self._clock()
+        return State.LIVE if self._clock() - self._lost_at < _PATIENCE_S else state
 
     def _fold(self) -> None:
         self.playback.fold(self.timeline.folding(self.idle))

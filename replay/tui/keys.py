@@ -43,6 +43,7 @@ GROUPS = (
             Key("full_stop", "frame(1)", ".", "on one frame"),
             Key("g", "start", "g", "start"),
             Key("G", "end", "G", "end; follows when live"),
+            Key("F", "follow", "F", "follow the live session again"),
             Key("colon", "goto", ":", "go to 1:23, +5, @cmd:12, @frame:9"),
             *(Key(str(tenth), f"tenth({tenth})", f"{tenth}", f"{tenth} tenths") for tenth in range(10)),
         ),

@@ -3,6 +3,8 @@
 Panes know messages, not each other. It writes nothing, and lets nothing recorded act.
 """
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
@@ -11,6 +13,7 @@ from textual.containers import Horizontal
 from textual.events import Resize
 from textual.screen import Screen
 
+from recorder.safe import printable
 from replay.recording.clock import stamp
 from replay.timeline import MarkKind, Moment, NoSuchMoment
 from replay.tui.arrangement import arrangement
@@ -23,19 +26,21 @@ from replay.tui.screen_view import ScreenView
 from replay.tui.standing import standing
 from replay.tui.status import Status
 from replay.tui.timeline_bar import TimelineBar
-from replay.tui.title import Title
+from replay.tui.title import TOLD, Title
 from replay.tui.who import Who
 
 if TYPE_CHECKING:
     from textual.timer import Timer
 
 _TICK_S = 1 / 30
-_GROW_S = 0.5
+_LOOK_S = 0.1
+_SHARE = 0.2  # of the time that goes into following at most: the rest is for keys, and for other programs
 _BREATH_S = 0.001  # left to keys between two parts of a long survey
 _FRAMES = 20_000  # surveyed at once: about a tenth of a second
 _COST = 256 * 1024  # bytes of output drawn at once: likewise
 _SHORT = 60_000_000
 _SAID_TICKS = 120
+_REASON = 200
 _FOUND = {
     "command": {MarkKind.COMMAND},
     "marker": set(MarkKind) - {MarkKind.ALLOWED},
@@ -51,12 +56,16 @@ class Player(Screen[None]):
     AUTO_FOCUS = "CommandList"
     DEFAULT_CSS = "Player { layout: vertical; } Player #panes { height: 1fr; }"
 
-    def __init__(self, deck: Deck, at: int, *, playing: bool) -> None:
-        """Begins at `at` µs."""
+    def __init__(self, deck: Deck, at: int, *, playing: bool, follow: bool = False) -> None:
+        """Begins at `at` µs; with `follow` at the end, where it goes on with the session."""
         super().__init__()
         self.deck = deck
         self._at = at
         self._playing = playing
+        self._follow = follow
+        self._told_state = deck.state
+        self._described: tuple[object, ...] = ()
+        self._rest_until = 0.0
         self._commands: bool | None = None
         self._who: bool | None = None
         self._surveyed = False
@@ -80,10 +89,10 @@ class Player(Screen[None]):
         self._ticks = self.set_interval(_TICK_S, self.tick, pause=True)
         self.deck.seek(Moment(self._at))
         self._survey()
-        if self.deck.live:
-            self._growth = self.set_interval(_GROW_S, self.grow)
-            if self.deck.playback.at_end:
-                self.deck.seek_end()
+        if self.deck.live and (self._follow or self.deck.playback.at_end):
+            self.deck.seek_end()
+        if self.deck.live or (self._follow and not self.deck.over):
+            self._growth = self.set_interval(_LOOK_S, self._look)
         if self._playing and not self.deck.playback.at_end:
             self.deck.playback.play()
         self._moved()
@@ -111,6 +120,7 @@ class Player(Screen[None]):
         if self._surveyed:
             self._list()
             self._describe()
+            self._tell_state()
         else:
             self.set_timer(_BREATH_S, self._survey)
             self.query_one(TimelineBar).survey(self.deck.timeline, self.deck.playback.folding)
@@ -122,20 +132,35 @@ class Player(Screen[None]):
         self.query_one(TimelineBar).survey(timeline, self.deck.playback.folding)
 
     def _describe(self) -> None:
-        session = self.deck.recording.session
-        self.query_one(Title).show(session)
-        self.query_one(Who).show(session, self.deck.recording.damage)
+        session = replace(self.deck.recording.session, state=self.deck.state, size=0)
+        damage, recoveries = self.deck.recording.damage, self.deck.timeline.recoveries
+        described = session, tuple(damage), tuple(recoveries)
+        if described != self._described:
+            self._described = described
+            self.query_one(Title).show(session)
+            self.query_one(Who).show(session, damage, recoveries)
 
-    def grow(self) -> None:
-        """Looks whether a live recording grew; stops looking once it is complete."""
-        if self._surveyed and self.deck.grow():
-            self._list()
-            if not self.deck.live or self.deck.timeline.duration < _SHORT:
-                self._describe()  # later on nothing is asserted any more, and a long tape takes long to describe
-            self._moved()
-        if not self.deck.live and self._growth is not None:
+    def _tell_state(self) -> None:
+        """Says when the session ended, was left by its gateway, or goes on; once it is over nothing can follow."""
+        state = self.deck.state
+        if state is not self._told_state:
+            self._told_state = state
+            reason = printable(self.deck.recording.session.reason, limit=_REASON) if self.deck.over else ""
+            self._say(f"{TOLD[state]}{reason and f': {reason}'}")
+        if self.deck.over and self._growth is not None:
             self._growth.stop()
             self._growth = None
+
+    def _look(self) -> None:
+        began = time.monotonic()
+        if began >= self._rest_until:
+            self.grow()
+            self._rest_until = began + (time.monotonic() - began) / _SHARE
+
+    def grow(self) -> None:
+        """Looks whether a recording that is not over went on."""
+        if self._surveyed and self.deck.grown():
+            self._survey()
 
     # Drawing
 
@@ -152,7 +177,8 @@ class Player(Screen[None]):
     def _moved(self) -> None:
         playback = self.deck.playback
         if self._ticks is not None:
-            (self._ticks.resume if playback.playing else self._ticks.pause)()
+            # At the live end there is nothing to move to before there is more.
+            (self._ticks.resume if playback.playing and not self.deck.following else self._ticks.pause)()
         self.query_one(CommandList).show(playback.here.t, self.deck.stream)
         self.query_one(TimelineBar).show(playback.played)
         self._standing()
@@ -229,6 +255,13 @@ class Player(Screen[None]):
         self._jumped()
 
     def action_end(self) -> None:
+        self.deck.seek_end()
+        self._jumped()
+
+    def action_follow(self) -> None:
+        if self.deck.over:
+            self._say(f"there is nothing to follow: {TOLD[self.deck.state]}")
+            return
         self.deck.seek_end()
         self._jumped()
 

@@ -25,7 +25,7 @@ def standing(deck: Deck, told: str, read: float) -> Standing:
     """How a deck stands; `told` comes before what the deck has to say itself."""
     playback = deck.playback
     return Standing(
-        playing=playback.playing,
+        playing=playback.playing and (deck.live or not playback.at_end),
         t=playback.here.t,
         duration=deck.timeline.duration,
         speed=playback.speed,

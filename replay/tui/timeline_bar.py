@@ -20,6 +20,7 @@ _SIGNS = {
     MarkKind.DENIED: ("◆", "denied"),
     MarkKind.ERROR: ("✗", "error"),
     MarkKind.MISSING: ("▲", "denied"),
+    MarkKind.RECOVERED: ("~", "denied"),
     MarkKind.VERDICT: ("◇", "denied"),
     MarkKind.REFUSED: ("!", "error"),
     MarkKind.COMMAND: ("▸", "command"),

@@ -17,6 +17,14 @@ SIGNS = {
     State.DELETED: "✗ deleted",
 }
 """Each state as a sign and a word."""
+TOLD = {
+    State.LIVE: "the session goes on",
+    State.CLOSED: "the session ended",
+    State.RECOVERED: "the gateway was gone, and a later start closed the session",
+    State.UNCLOSED: "nobody writes this session any more, and it was not closed",
+    State.DELETED: "the session was deleted",
+}
+"""What is told when a session comes into a state while one looks."""
 
 
 class Title(Lines):

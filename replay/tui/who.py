@@ -30,12 +30,12 @@ class Who(VerticalScroll, can_focus=False):
     def compose(self) -> ComposeResult:
         yield Static(markup=False)
 
-    def show(self, session: Session, damage: Sequence[Damage]) -> None:
-        """Draws the session as it is known now."""
-        self.query_one(Static).update(_told(session, damage))
+    def show(self, session: Session, damage: Sequence[Damage], recoveries: Sequence[str] = ()) -> None:
+        """Draws the session as it is known now; `recoveries` are safe to print."""
+        self.query_one(Static).update(_told(session, damage, recoveries))
 
 
-def _told(session: Session, damage: Sequence[Damage]) -> Text:
+def _told(session: Session, damage: Sequence[Damage], recoveries: Sequence[str]) -> Text:
     who = session.attribution
     fields = (
         ("agent", "agent", who.agent),
@@ -60,6 +60,8 @@ def _told(session: Session, damage: Sequence[Damage]) -> Text:
         text.append(f"{'◆ ' if name == 'denied' else ''}{printable(name, limit=20)} {count}\n")
     if session.reason:
         text.append(f"{printable(session.reason, limit=_LIMIT)}\n", "dim")
+    for told in recoveries:
+        text.append(f"~ {told}\n", _WARN)
     _damage(text, session, damage)
     return text
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder import identity
-from recorder.model import Agent, Attribution, Secret, SecretKind, Source, Target
+from recorder.model import Agent, Attribution, Authority, Secret, SecretKind, Source, Target
+from recorder.protocol import Certificate, Knock
 
 
 def target(name: str, *logins: str) -> Target:
@@ -166,6 +167,102 @@ def test_a_key_that_two_agents_share_is_refused_by_name() -> None:
 def test_a_malformed_key_names_its_agent() -> None:
     with pytest.raises(ValueError, match="agent 'ci': "):
         identity.keyring([Agent("ci", ("ssh-ed25519 AAAA",))])
+
+
+CA = Authority(line_of("ssh-ed25519", bytes([7]) * 32), ("ci-*",))
+OTHER_CA = Authority(line_of("ssh-rsa", bytes([8]) * 64, "the other"), ("ci-?", "ana"))
+
+
+def test_authorities_are_found_by_their_keys() -> None:
+    ring = identity.authorities([CA, OTHER_CA])
+    assert ring == {identity.key_blob(CA.key): CA, identity.key_blob(OTHER_CA.key): OTHER_CA}
+    assert identity.authorities([]) == {}
+
+
+@pytest.mark.parametrize("key", ["", "ssh-ed25519 AAAA", CA.key[:40], CA.key[:-4], f"cert-authority {CA.key}"])
+def test_a_malformed_authority_is_named_by_its_position(key: str) -> None:
+    with pytest.raises(ValueError, match=r"\[\[authority\]\] number 2: ") as caught:
+        identity.authorities([CA, Authority(key, ("*",))])
+    assert "\n" not in str(caught.value)
+
+
+def test_two_authorities_with_one_key_are_refused() -> None:
+    again = Authority(f"{CA.key} another comment", ("web-*",))
+    with pytest.raises(ValueError, match=r"number 3 has the same key as number 1: put the agents of both into one"):
+        identity.authorities([CA, OTHER_CA, again])
+
+
+AGENTS = (Agent("ci-a"), Agent("ci-b"), Agent("ana"), Agent("ci*"))
+
+
+@pytest.mark.parametrize(
+    ("principals", "name"),
+    [
+        (["ci-a"], "ci-a"),
+        (["ci-b", "ci-b"], "ci-b"),
+        (["root", "ana", "ci-a"], "ci-a"),  # root is no agent, ana none of this authority's
+        (["deploy", "CI-A", "ci-b"], "ci-b"),
+    ],
+)
+def test_a_certificate_names_the_one_agent_that_qualifies(principals: list[str], name: str) -> None:
+    assert identity.certified(principals, CA, AGENTS).name == name
+
+
+@pytest.mark.parametrize(
+    ("principals", "sentence"),
+    [
+        ([], "it has no principals"),
+        (["root"], 'no agent has the name of one of its principals: "root"'),
+        (["", "*", "ci-?"], 'no agent has the name of one of its principals: "", "*", "ci-?"'),
+        (["a", "b", "c", "d", "e"], '"a", "b", "c" and 2 more'),
+        (["ana"], 'its authority may not name "ana"'),
+        (["ci*"], 'its authority may not name "ci*"'),  # a name that looks like a glob is none
+        (["ci-b", "ci-a"], 'its principals name several agents, "ci-a", "ci-b": sign it for one of them'),
+        (["\x1b[2J\n"], r'"\e[2J\n"'),
+    ],
+)
+def test_a_certificate_that_names_no_agent_is_one_sentence(principals: list[str], sentence: str) -> None:
+    with pytest.raises(identity.Unknown) as caught:
+        identity.certified(principals, CA, AGENTS)
+    assert sentence in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def knock(key_id: str | None) -> Knock:
+    certificate = None if key_id is None else Certificate(key_id, 9, identity.key_blob(CA.key), ("ci-a",), 5, None)
+    return Knock(Agent("ci-a"), "SHA256:x", "127.0.0.1:5", "web1", None, "SSH-2.0-x", certificate)
+
+
+def test_a_certificate_says_for_whom_and_is_believed() -> None:
+    who = identity.attribution(knock("ana@laptop"), "minted")
+    assert (who.agent, who.run, who.on_behalf_of, who.unattributed) == ("ci-a", "minted", "ana@laptop", False)
+    assert who.sources["on_behalf_of"] is Source.VERIFIED
+    assert identity.asserted(who, {"on_behalf_of": "mallory"}) is who
+
+
+@pytest.mark.parametrize("key_id", [None, ""])
+def test_without_a_key_id_nobody_is_named(key_id: str | None) -> None:
+    assert identity.attribution(knock(key_id), "minted") == identity.by_key(
+        Agent("ci-a"), "SHA256:x", "127.0.0.1:5", "minted"
+    )
+
+
+def test_the_open_frame_holds_what_a_certificate_says() -> None:
+    assert identity.certificate_facts(None) == {}
+    certificate = {
+        "key_id": "ana",
+        "serial": 9,
+        "authority": identity.fingerprint(identity.key_blob(CA.key)),
+        "principals": ["ci-a"],
+        "valid_from": 5,
+        "valid_until": None,
+    }
+    assert identity.certificate_facts(knock("ana").certificate) == {
+        "certificate": certificate,
+        "on_behalf_of": "ana",
+        "unattributed": False,
+    }
+    assert identity.certificate_facts(knock("").certificate) == {"certificate": certificate | {"key_id": ""}}
 
 
 def known() -> Attribution:

@@ -5,7 +5,6 @@ from pathlib import Path
 from recorder.format.frame import Kind
 from replay import recording
 from replay.timeline import MarkKind, Timeline
-from replay.transcript import commands
 from tests.replay.tapes import Tape
 
 
@@ -14,7 +13,6 @@ def surveyed(path: Path, limit: int | None = None) -> Timeline:
     timeline = Timeline(opened)
     while not timeline.extend(limit):
         pass
-    timeline.name_commands(commands(opened))
     opened.close()
     return timeline
 

@@ -165,6 +165,23 @@ def test_span_begins_with_the_command_that_was_running(tape: Tape) -> None:
     assert told(tape, 4_000_000, 6_000_000) == [(Mark.COMMAND, "tail -f"), (Mark.OUTPUT, "late\n")]
 
 
+def test_forwarded_connections_are_told_by_where_they_lead_and_how_much_crossed(tape: Tape) -> None:
+    tape.note(1, "channel", 100, type="direct-tcpip", host="db", port=5432, originator="127.0.0.1:9")
+    tape.note(1, "forward", 200, host="db", port=5432, content="not parsed")
+    tape.put(Kind.IN, 1, b"\x00\x00\x00\x08\x04\xd2\x16/", 300).put(Kind.OUT, 1, b"N", 4000)
+    tape.note(1, "close", 5000, side="in").note(2, "forward", 6000, host="::1", port=80)
+    tape.note(2, "channel-failed", 7000, code=2, reason="refused")
+    assert commands_of(tape) == []
+    forwarded = [
+        (Mark.CHANNEL, "forward to db:5432"),
+        (Mark.OUTPUT, "<8 bytes in, 1 bytes out>"),
+        (Mark.CHANNEL, "forward to [::1]:80"),
+        (Mark.FACT, "the target opened no channel: refused"),
+    ]
+    assert told(tape, 0, 8_000_000) == forwarded
+    assert told(tape, 1_000_000, 5_500_000) == forwarded[:2]
+
+
 def test_asserted_facts_signals_and_sizes_are_told(tape: Tape) -> None:
     tape.note(1, "asserted", run="r42").note(1, "env", variable="LANG", value="C\n").shell(1)
     tape.note(1, "resize", columns=100, rows=50).note(1, "signal", signal="INT").note(1, "strange", a=1, b="x")

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import asyncssh
 from asyncssh.connection import SSHServerConnection
-from asyncssh.constants import MSG_KEXINIT, MSG_SERVICE_REQUEST
-from asyncssh.packet import SSHPacket
+from asyncssh.constants import MSG_GLOBAL_REQUEST, MSG_IGNORE, MSG_KEXINIT, MSG_SERVICE_REQUEST
+from asyncssh.packet import Boolean, SSHPacket, String
 
 from tests.servers.gateway import TargetEntry
 from tests.servers.process import Server, environment
 
 _MIB = 1024 * 1024
 _BANNERS = 40
+_POURED = 50  # times 300 packets
 _VERSION = b"SSH-2.0-Test_1\r\n"
 
 
@@ -50,8 +51,21 @@ class _Session(asyncssh.SSHServerSession[bytes]):
             transport = self._connection._transport
             assert transport is not None
             transport.pause_reading()
+        elif self._stage == "flood":
+            asyncio.get_running_loop().call_soon(self._pour, _POURED)
         elif self._stage == "garbage":
             asyncio.get_running_loop().call_later(0.1, self._garble)
+
+    def _pour(self, left: int) -> None:
+        assert self._channel is not None
+        for _ in range(100):
+            self._connection.send_debug("x" * 100)
+            self._connection.send_packet(MSG_IGNORE, String(b"x" * 100))
+            self._connection.send_packet(MSG_GLOBAL_REQUEST, String("x@test.example"), Boolean(False))
+        if left:
+            asyncio.get_running_loop().call_soon(self._pour, left - 1)
+        else:
+            self._channel.exit(0)
 
     def _garble(self) -> None:
         transport = self._connection._transport
@@ -89,7 +103,7 @@ class _Owner(asyncssh.SSHServer):
 
 
 _SSH = ("kexinit", "service", "authentication", "banner of 1 MB", "many banners", "channel")
-_SSH_SESSIONS = ("exec", "data", "dead", "garbage")
+_SSH_SESSIONS = ("exec", "data", "dead", "flood", "garbage")
 
 
 async def _hushed(said: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

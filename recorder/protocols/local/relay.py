@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from recorder.format import layout
 from recorder.protocol import Broken, Direction
 from recorder.protocols.local.outer import Outer
-from recorder.protocols.local.program import Program, Size
+from recorder.protocols.local.program import Program, Size, size_of
 from recorder.protocols.local.wake import Wake
 
 STREAM = 1
@@ -74,7 +74,7 @@ class _Relay:
         self._outer = outer
         self._tap = tap
         self._wake = wake
-        self._size = outer.size
+        self._size = size_of(program.master)  # not the outer one, which may have changed since
         self._to_program = memoryview(b"")
         self._to_outer = memoryview(b"")
         self._typing = True  # more input may come
@@ -114,8 +114,7 @@ class _Relay:
             status, reason = self._told or Ending(128 + signal.SIGHUP, "the terminal was closed")
             return Ending(status, f"{reason}; the program went on without its terminal")
         if ended < 0:
-            name = signal.Signals(-ended).name.removeprefix("SIG")
-            tap.note("exit", STREAM, signal=name, core=False, message="")
+            tap.note("exit", STREAM, signal=_name(-ended), core=False, message="")
         else:
             tap.note("exit", STREAM, status=ended)
         tap.note("close", STREAM, side="out")
@@ -216,7 +215,7 @@ class _Relay:
             self._hang_up(Ending(128 + number, f"tacho was ended by {number.name}"))
 
     def _signal(self, number: signal.Signals) -> None:
-        self._tap.note("signal", STREAM, signal=number.name.removeprefix("SIG"))
+        self._tap.note("signal", STREAM, signal=_name(number))
         self._program.signal(number)
 
     def _resize(self) -> None:
@@ -232,3 +231,11 @@ class _Relay:
             self._told = why
             self._deadline = time.monotonic() + _HANG_UP_S
             self._signal(signal.SIGHUP)
+
+
+def _name(number: int) -> str:
+    """A signal's name as SSH has it (RFC 4254 section 6.10), without SIG; its number when it has none."""
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)  # a real-time signal

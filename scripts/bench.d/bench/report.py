@@ -31,6 +31,11 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def percentile(values: Sequence[float], share: int) -> float:
+    """The value that `share` per cent of them do not exceed."""
+    return sorted(values)[min(len(values) * share // 100, len(values) - 1)]
+
+
 def spread(values: Sequence[float]) -> str:
     """Least and greatest, as `0.51–0.58`."""
     return f"{min(values):.2f}–{max(values):.2f}"

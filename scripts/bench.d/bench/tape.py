@@ -12,6 +12,7 @@ import uvloop
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.logs import colour_log
+from bench.plan import Plan
 from bench.report import Line, median, spread
 from recorder.format import store
 from recorder.format.frame import Kind
@@ -20,21 +21,21 @@ from recorder.format.spool import Spool
 _MIB = 1 << 20
 
 
-def tape_write(rounds: int) -> Iterator[Line]:
+def tape_write(plan: Plan) -> Iterator[Line]:
     """Throughput and CPU time of recording: random bytes in 32 KiB, a colour log in 4 KiB writes."""
     cases = (
-        ("random, 32 KiB writes", os.urandom(16 * _MIB), 32 * 1024, 512 * _MIB),
-        ("colour log, 4 KiB writes", colour_log(16 * _MIB), 4096, 256 * _MIB),
+        ("random, 32 KiB writes", os.urandom(16 * _MIB), 32 * 1024, plan.of(4, 512) * _MIB),
+        ("colour log, 4 KiB writes", colour_log(16 * _MIB), 4096, plan.of(4, 256) * _MIB),
     )
     for name, source, write, total in cases:
         _record(source, write, total // 4)
-        runs = [_record(source, write, total) for _ in range(rounds)]
+        runs = [_record(source, write, total) for _ in range(plan.rounds)]
         speeds = [total / 1e6 / seconds for seconds, _, _ in runs]
         cpu = median([cpu / (total / 1e9) for _, cpu, _ in runs])
         yield Line("tape-write", name, median(speeds), "MB/s", spread=spread(speeds), cpu=f"{cpu:.2f} s/GB")
 
 
-def tape_size(_rounds: int) -> Iterator[Line]:
+def tape_size(_plan: Plan) -> Iterator[Line]:
     """Stored size over bytes that crossed."""
     log = colour_log(16 * _MIB)
     cases = (
@@ -71,12 +72,12 @@ async def _run(folder: Path, source: bytes, write: int, total: int) -> tuple[flo
         tape.append(Kind.OUT, 1, pieces[number % len(pieces)])
         if number % 8 == 7:
             await asyncio.sleep(0)
-    size, _ = await tape.close()
+    closed = await tape.close()
     seconds = time.perf_counter() - begin
     used = _cpu_self() - before
     children = _cpu_children()
     await asyncio.to_thread(spool.stop)
-    return seconds, used + _cpu_children() - children, size
+    return seconds, used + _cpu_children() - children, closed.size
 
 
 def _cpu_self() -> float:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ from recorder.gateway.secrets import Secrets
 from recorder.model import Agent, Limits, Operation, Secret, SecretKind, Session, State, Target
 from recorder.protocol import Broken, Direction, Gate, Knock, Refused
 from tests.recorder.format.tape_tools import GATEWAY
+from tests.servers.client import HOST
+from tests.servers.fixtures import NewGateway
+from tests.servers.site import Site
 
 _CI, _OTHER = Agent("ci", targets=("web*",)), Agent("other", targets=("web*",))
 _REASON = "Ana ended it"
@@ -223,6 +227,33 @@ def test_a_session_in_which_nothing_crosses_is_ended(tmp_path: Path) -> None:
         await _end_all(front, *gates)
 
     _with_front(tmp_path, Limits(idle=0.3), work)
+
+
+_TWO = '[limits]\nsessions_per_agent = 2\nidle = "3s"\n'
+
+
+@pytest.mark.service
+def test_agents_are_told_of_the_limits(site: Site, new_gateway: NewGateway, tmp_path: Path) -> None:
+    gateway = new_gateway(extra=_TWO)
+    client = site.client(tmp_path / "c", gateway)
+    watch = gateway.watch()
+    with ExitStack() as running:
+        # Which of them are admitted is chance; those that are not end at once.
+        at_once = [running.enter_context(client.start(f"web1@{HOST}", "echo up; cat")) for _ in range(6)]
+        admitted = watch.begun(2)
+        gateway.server.lines("agent .* refused: .*sessions_per_agent", 4, watch.after)
+        assert len(watch.begun(2)) == 2
+        said = [ssh.communicate() for ssh in at_once]  # closes the input of each in turn
+    assert sorted(out for out, _ in said) == [b""] * 4 + [b"up\n"] * 2
+    refusal = b"agent ci has as many sessions as it may, 2 sessions ([limits] sessions_per_agent): end one of them"
+    assert sum(refusal in err for _, err in said) == 4
+    for session in admitted:
+        watch.ended(session)
+    with client.start(f"web1@{HOST}", "echo up; cat") as ssh:
+        ssh.wait(30)
+        assert ssh.stderr is not None
+        idle = b"idle for 3s: nothing crossed in either direction ([limits] idle) (session "
+        assert idle in ssh.stderr.read()
 
 
 def _nowhere(_data: bytes) -> None:

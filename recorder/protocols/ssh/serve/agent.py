@@ -31,7 +31,6 @@ from recorder.protocols.ssh.serve.target import TargetConnection, TargetUnavaila
 from recorder.safe import quoted
 
 _CHANNELS = 256  # on one connection
-_EARLY = _CHANNELS  # requests that may come before the target is connected
 _FORWARDS = frozenset({b"direct-tcpip", b"direct-streamlocal@openssh.com", b"tun@openssh.com"})
 _NAME_LIMIT = 64  # bytes of a channel type that are shown
 _FLUSH_LIMIT_S = 2.0
@@ -55,7 +54,7 @@ class AgentConnection(Entrance):
         super().__init__(loop, options, front, limits, crowd)
         self._listener = listener
         self._spawn = spawn
-        self._early: list[Callable[[], None]] = []
+        self._early: list[tuple[Opening, Forward | None]] = []  # asked for before the target was connected
         self._unrecorded: list[Operation] = []  # refused before there was a session
         self._pairs: dict[int, ChannelPair] = {}
         self._streams = 0
@@ -159,8 +158,8 @@ class AgentConnection(Entrance):
         try:
             async with asyncio.TaskGroup() as decisions:
                 self._decide = decisions.create_task
-                for begin in self._early:
-                    begin()
+                for opening, asked in self._early:
+                    self._open(gate, target, opening, asked)
                 self._early.clear()
                 reason = await self._over
                 if not self._at_once:
@@ -199,45 +198,45 @@ class AgentConnection(Entrance):
 
     # What the agent asks of the connection
 
-    def _when_ready(self, begin: Callable[[], None]) -> None:
-        if self._target is not None and self._gate is not None and not self._early:
-            begin()
-        elif len(self._early) < _EARLY:
-            self._early.append(begin)
-        else:
-            self.bow_out("too many requests before the target was connected")
-
     def _process_channel_open(self, _kind: int, _id: int, packet: SSHPacket) -> None:
         kind = packet.get_string()
         remote, window, size = packet.get_uint32(), packet.get_uint32(), packet.get_uint32()
         if kind == b"session" and size > 0:
-            self._when_ready(partial(self._open_pair, Opening("session", remote, window, size)))
+            self._open_when_ready(Opening("session", remote, window, size))
         elif kind == forward.KIND and size > 0:
             asked = forward.read(packet)
-            opening = Opening(kind.decode(), remote, window, size, asked.arguments)
-            self._when_ready(partial(self._open_pair, opening, asked))
+            self._open_when_ready(Opening(kind.decode(), remote, window, size, asked.arguments), asked)
         else:
             self._refuse_channel(remote, kind[:_NAME_LIMIT])
 
-    def _open_pair(self, opening: Opening, asked: Forward | None = None) -> None:
+    def _open_when_ready(self, opening: Opening, asked: Forward | None = None) -> None:
+        if self._gate is not None and self._target is not None and not self._early:
+            self._open(self._gate, self._target, opening, asked)
+        elif len(self._early) < _CHANNELS:
+            self._early.append((opening, asked))
+        else:
+            self._no_room(opening)
+
+    def _open(self, gate: Gate, target: TargetConnection, opening: Opening, asked: Forward | None) -> None:
         for stream in [stream for stream, pair in self._pairs.items() if pair.finished]:
             del self._pairs[stream]
-        if self._gate is None or self._target is None:
-            return
-        if max(len(self._pairs), self._target.channels) >= _CHANNELS:
-            reason = f"this connection has {_CHANNELS} channels, the most that it may have"
-            self.send_channel_open_failure(opening.remote, OPEN_RESOURCE_SHORTAGE, reason, "en")
+        if max(len(self._pairs), target.channels) >= _CHANNELS:
+            self._no_room(opening)
             return
         self._streams += 1
         try:
-            pair = ChannelPair(self._gate, self._streams, self, self._decide, self.grants)
+            pair = ChannelPair(gate, self._streams, self, self._decide, self.grants)
             self._pairs[self._streams] = pair
             if asked is None:
-                pair.open(opening, self._target)
+                pair.open(opening, target)
             else:
-                pair.forward(opening, asked, self._target)
+                pair.forward(opening, asked, target)
         except ChannelOpenError as error:
             self.send_channel_open_failure(opening.remote, OPEN_CONNECT_FAILED, error.reason, "en")
+
+    def _no_room(self, opening: Opening) -> None:
+        reason = f"this connection has {_CHANNELS} channels, the most that it may have"
+        self.send_channel_open_failure(opening.remote, OPEN_RESOURCE_SHORTAGE, reason, "en")
 
     def _refuse_channel(self, remote: int, kind: bytes) -> None:
         name = kind.decode("utf-8", "backslashreplace")
@@ -252,7 +251,7 @@ class AgentConnection(Entrance):
     def _record(self, refused: Operation) -> None:
         if self._gate is not None:
             self._decide(self._ask(self._gate, refused))
-        elif len(self._unrecorded) < _EARLY:
+        elif len(self._unrecorded) < _CHANNELS:
             self._unrecorded.append(refused)
         else:
             self.bow_out("too many requests before there was a session")

@@ -2,9 +2,10 @@
 
 from typing import NamedTuple
 
-from asyncssh.packet import SSHPacket
+from asyncssh.packet import PacketDecodeError, SSHPacket
 
 KIND = b"direct-tcpip"
+_LIMIT = 4096  # bytes of the fields together; a host's name has 255 at most
 _SHOWN = 256  # bytes of an asserted name that are kept in a note
 
 
@@ -34,6 +35,8 @@ class Forward(NamedTuple):
 def read(packet: SSHPacket) -> Forward:
     """The fields that are specific to the type; PacketDecodeError when they are malformed."""
     arguments = packet.get_remaining_payload()
+    if len(arguments) > _LIMIT:
+        raise PacketDecodeError(f"An address of more than {_LIMIT} bytes")
     host, port = packet.get_string(), packet.get_uint32()
     originator, originator_port = packet.get_string(), packet.get_uint32()
     packet.check_end()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import asyncssh
 from asyncssh.connection import SSHClientConnection, SSHConnection
@@ -28,10 +29,15 @@ _CONNECT_LIMIT_S = 30.0
 _BANNER_LIMIT = 64 * 1024  # characters
 _NAME_LIMIT = 64  # bytes of a channel type that are noted
 _REASON_LIMIT = 256  # characters of what a target says of an error
+_Made = TypeVar("_Made", bound="TargetConnection")
 
 
 class TargetUnavailable(Exception):
     """The target cannot be used; the text is one sentence for the agent and the log."""
+
+
+class KeyNotAccepted(TargetUnavailable):
+    """The target is up and genuine, and does not let this login in by the gateway's key."""
 
 
 class TargetConnection(Transport, SSHClientConnection):
@@ -76,17 +82,21 @@ class TargetConnection(Transport, SSHClientConnection):
     _packet_handlers = {**SSHConnection._packet_handlers, MSG_CHANNEL_OPEN: _process_channel_open}  # noqa: RUF012 - asyncssh declares it so
 
 
-class _Owner(asyncssh.SSHClient):
+class Owner(asyncssh.SSHClient):
+    """What asyncssh tells of a connection to a target: banners, of which there may be so many, and its end."""
+
     def __init__(self, on_lost: Callable[[str], None]) -> None:
         self._on_lost = on_lost
         self._banners = 0
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
+        """Text that the target shows before the authentication (RFC 4252 section 5.4)."""
         self._banners += len(msg)
         if self._banners > _BANNER_LIMIT:
             raise ProtocolError(f"more than {_BANNER_LIMIT // 1024} KiB of banners before authentication")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is over."""
         if isinstance(exc, DisconnectError) and not isinstance(exc, ConnectionLost):
             self._on_lost(f"the connection to the target failed: {printable(exc.reason, limit=_REASON_LIMIT)}")
         else:
@@ -103,19 +113,43 @@ async def connect(
 ) -> TargetConnection:
     """An authenticated connection to `target`; TargetUnavailable with one sentence when there is none to be had."""
     loop = asyncio.get_running_loop()
-    where = f"target {target.name} ({target.host}:{target.port})"
+    options = await options_of(target, login, secret, lambda: Owner(on_lost), _CONNECT_LIMIT_S)
+
+    def make() -> TargetConnection:
+        connection = TargetConnection(loop, options, wait="auth")
+        connection.on_lost = on_lost
+        connection.on_refused = on_refused
+        connection.feeding = feeders
+        return connection
+
+    return await dial(target, options, make, _CONNECT_LIMIT_S)
+
+
+async def options_of(
+    target: Target,
+    login: str,
+    secret: bytes | None,
+    owner: Callable[[], Owner],
+    limit: float,
+    host_key_algs: Sequence[str] = (),
+) -> asyncssh.SSHClientConnectionOptions:
+    """How the gateway connects to `target`: with its key `secret`; without one it can only exchange keys.
+
+    `limit` is in seconds. TargetUnavailable when that key or the configured host key cannot be used.
+    """
     try:
-        key = asyncssh.import_private_key(secret)
+        keys = [] if secret is None else [asyncssh.import_private_key(secret)]
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError):
         raise TargetUnavailable(f"the gateway's key for target {target.name} is no usable SSH private key") from None
-    options = await asyncssh.SSHClientConnectionOptions.construct(
+    options: asyncssh.SSHClientConnectionOptions = await asyncssh.SSHClientConnectionOptions.construct(
         config=[],
         host=target.host,
         port=target.port,
         username=login,
-        client_keys=[key],
-        client_factory=lambda: _Owner(on_lost),
-        known_hosts=_known_hosts(target),
+        client_keys=keys or None,
+        client_factory=owner,
+        known_hosts=known_hosts(target),
+        server_host_key_algs=host_key_algs,
         agent_path=None,
         preferred_auth="publickey",
         password_auth=False,
@@ -125,21 +159,29 @@ async def connect(
         client_version=VERSION,
         encryption_algs=list(ENCRYPTION),
         compression_algs=None,
-        login_timeout=_CONNECT_LIMIT_S,
+        login_timeout=limit,
     )
-    options.waiter = loop.create_future()
-    made: list[TargetConnection] = []
+    return options
 
-    def factory() -> TargetConnection:
-        connection = TargetConnection(loop, options, wait="auth")
-        connection.on_lost = on_lost
-        connection.on_refused = on_refused
-        connection.feeding = feeders
-        made.append(connection)
-        return connection
+
+async def dial(
+    target: Target, options: asyncssh.SSHClientConnectionOptions, make: Callable[[], _Made], limit: float
+) -> _Made:
+    """Connects what `make` makes of `options`, as far as it is to wait for; TargetUnavailable when that cannot be.
+
+    `limit` is in seconds.
+    """
+    loop = asyncio.get_running_loop()
+    where = f"target {target.name} ({target.host}:{target.port})"
+    options.waiter = loop.create_future()
+    made: list[_Made] = []
+
+    def factory() -> _Made:
+        made.append(make())
+        return made[-1]
 
     try:
-        async with asyncio.timeout(_CONNECT_LIMIT_S):
+        async with asyncio.timeout(limit):
             try:
                 _, connection = await loop.create_connection(factory, target.host, target.port)
                 await options.waiter
@@ -152,11 +194,12 @@ async def connect(
         raise TargetUnavailable(f"the host key of {where} is not the configured one: {mend}") from None
     except asyncssh.PermissionDenied:
         mend = "put the gateway's public key into its authorized_keys"
-        raise TargetUnavailable(f'{where} does not accept the gateway\'s key for login "{login}": {mend}') from None
+        login = options.username
+        raise KeyNotAccepted(f'{where} does not accept the gateway\'s key for login "{login}": {mend}') from None
     except TimeoutError:
         stage = made[-1].stage if made else "it took no connection"
         raise TargetUnavailable(
-            f"{where} did not let the gateway in within {_CONNECT_LIMIT_S:g} s, {stage}: see whether it is up"
+            f"{where} did not let the gateway in within {limit:g} s, {stage}: see whether it is up"
         ) from None
     except asyncssh.Error as error:
         why = printable(error.reason, limit=_REASON_LIMIT)
@@ -169,7 +212,7 @@ async def connect(
     return connection
 
 
-def _known_hosts(target: Target) -> object:
+def known_hosts(target: Target) -> object:
     """The trusted keys in asyncssh's form; never empty, because asyncssh would then read ~/.ssh/known_hosts."""
     if not target.host_keys:
         return target.known_hosts

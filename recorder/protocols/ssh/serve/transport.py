@@ -33,7 +33,7 @@ _LENGTH = 4
 _LINGER_S = 2.0
 _BUFFERED = 256 * 1024  # bytes the loop may gather for one writev before it counts the connection as congested
 _UNREAD = 1024 * 1024  # bytes of ours that a peer leaves unread, at which it is not read from either
-_TURN = 128  # packets other than channel data that are dealt with before other connections have their turn
+_TURN = 128  # packets that are dealt with before other connections have their turn
 _PIECE = 16 * 1024  # bytes that take the long way at once
 _PAUSE_S = 0.02
 KEEPALIVE_S = 30.0
@@ -121,7 +121,7 @@ class Transport(Base):
             self._send_disconnect(error.code, error.reason, error.lang)
             self._force_close(error)
 
-    # A peer that sends much which is not data has its turns like others, and is not read from while it does not read
+    # A peer that sends many packets has its turns like others, and is not read from while it does not read
 
     def _flooded(self) -> bool:
         return self._transport is not None and self._transport.get_write_buffer_size() > _UNREAD
@@ -161,8 +161,7 @@ class Transport(Base):
         self, pkttype: int, seq: int, _task: "asyncio.Task[None] | None" = None, is_async: bool = False
     ) -> None:
         """Called by asyncssh for each packet that took the long way."""
-        if pkttype != MSG_CHANNEL_DATA:
-            self._left -= 1
+        self._left -= 1
         super()._finish_recv_packet(pkttype, seq, _task, is_async)
 
     def _complete(self, data: bytes) -> int:
@@ -199,7 +198,9 @@ class Transport(Base):
                 if after > end:
                     self._held = data[position:]
                     return
-                if not self._data_packet(aead, view[position : position + _LENGTH], view[position + _LENGTH : after]):
+                if self._data_packet(aead, view[position : position + _LENGTH], view[position + _LENGTH : after]):
+                    self._left -= 1
+                else:
                     self._long_way(data[position:after])
                     aead = self._short_way_in()
             if self._transport is None:

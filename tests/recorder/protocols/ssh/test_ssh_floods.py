@@ -11,6 +11,7 @@ import pytest
 from asyncssh.constants import (
     MSG_CHANNEL_DATA,
     MSG_CHANNEL_OPEN,
+    MSG_CHANNEL_OPEN_FAILURE,
     MSG_CHANNEL_REQUEST,
     MSG_CHANNEL_WINDOW_ADJUST,
     MSG_DEBUG,
@@ -18,7 +19,7 @@ from asyncssh.constants import (
     MSG_IGNORE,
     MSG_UNIMPLEMENTED,
 )
-from asyncssh.packet import Boolean, String, UInt32
+from asyncssh.packet import Boolean, SSHPacket, String, UInt32
 
 from tests.servers.client import HOST, Client, run
 from tests.servers.echo import Echo
@@ -29,12 +30,12 @@ from tests.servers.tapes import Taped
 pytestmark = pytest.mark.service
 
 _MIB = 1024 * 1024
-_FLOOD_S = 0.8
+_FLOOD_S = 0.4
 _UNSENT = 4 * _MIB  # bytes that the gateway does not read, at which the flood waits
 _GROWTH = 48  # MiB
 
 Connection = asyncssh.SSHClientConnection
-Send = Callable[[Connection, asyncssh.SSHClientChannel[bytes]], None]
+Send = Callable[[Connection, int], None]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def _resident(pid: int) -> float:
 
 
 def _on_channel(kind: int, *fields: bytes) -> Send:
-    return lambda connection, channel: connection.send_packet(kind, UInt32(channel._send_chan or 0), *fields)
+    return lambda connection, channel: connection.send_packet(kind, UInt32(channel), *fields)
 
 
 def _on_connection(kind: int, *fields: bytes) -> Send:
@@ -132,8 +133,8 @@ def _flooded_by(agent: Client, gateway: Gateway, send: Send, command: str = "cat
         async with agent.connect() as connection:
             process = await connection.create_process(command, encoding=None)
             before = _resident(gateway.pid)
-            channel = process.channel
-            assert await _flood(connection, lambda: send(connection, channel)) > 500
+            channel = process.channel._send_chan or 0
+            assert await _flood(connection, lambda: send(connection, channel)) > 200
             grown = _resident(gateway.pid) - before
             connection.abort()
             return grown
@@ -158,6 +159,47 @@ def test_single_bytes_that_a_target_does_not_read(agent: Client, flooded: Gatewa
     _, grown = _flooded_by(agent, flooded, _FLOODS["single bytes"], "sleep 60")
     assert echo.median(mark) < 0.5
     assert grown < _GROWTH
+
+
+@pytest.mark.long
+def test_gateway_does_not_read_from_a_peer_that_reads_no_answers(agent: Client, flooded: Gateway, echo: Echo) -> None:
+    answered = 0
+
+    def count(_handler: object, _kind: int, _id: int, _packet: SSHPacket) -> None:
+        nonlocal answered
+        answered += 1
+
+    async def talk() -> int:
+        with socket.socket() as narrow:
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            narrow.connect(("127.0.0.1", flooded.port))
+            async with agent.connect(sock=narrow, host="", port=0) as connection:
+                transport = connection._transport
+                assert transport is not None
+                connection._packet_handlers = {**connection._packet_handlers, MSG_CHANNEL_OPEN_FAILURE: count}
+                transport.pause_reading()
+                sent = 0
+                while True:
+                    size = transport.get_write_buffer_size()
+                    if size < 512 * 1024:
+                        for _ in range(100):
+                            _FLOODS["unknown channels"](connection, 0)
+                        sent += 100
+                        await asyncio.sleep(0)
+                        continue
+                    await asyncio.sleep(0.3)
+                    if transport.get_write_buffer_size() == size:
+                        break
+                transport.resume_reading()
+                while answered < sent:
+                    await asyncio.sleep(0.01)
+                return sent
+
+    mark = echo.mark()
+    sent = run(talk())
+    assert answered == sent
+    assert echo.median(mark) < 0.5
 
 
 def test_more_channels_than_a_connection_may_have(agent: Client, flooded: Gateway, listening: int) -> None:

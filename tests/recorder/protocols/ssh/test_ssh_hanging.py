@@ -142,6 +142,13 @@ def test_target_that_stops_reading_in_the_middle_of_data(quick: Gateway, agent: 
     assert 0 < len(tape.crossed(Kind.IN)) < 16 * 1024 * 1024
 
 
+def test_flood_of_a_target_passes_by(quick: Gateway, agent: Client) -> None:
+    mark = quick.server.mark()
+    done = agent.ssh(f"{name_of('flood')}@{HOST}", "true")
+    assert (done.returncode, done.stdout) == (0, b"up\n"), done.stderr
+    assert _ended(quick, "flood", mark).noted("exit") == [{"status": 0}]
+
+
 @pytest.mark.parametrize("said", [b"x" * 1024 * 1024, b"welcome\r\n" * 100_000, b"SSH-2.0-" + b"x" * 1_000_000])
 def test_agent_that_never_comes_to_its_version(quick: Gateway, said: bytes) -> None:
     mark = quick.server.mark()

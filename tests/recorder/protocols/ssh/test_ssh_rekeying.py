@@ -22,6 +22,7 @@ pytestmark = pytest.mark.service
 
 _MIB = 1024 * 1024
 _BYTES, _SECONDS = "asyncssh.connection:_DEFAULT_REKEY_BYTES", "asyncssh.connection:_DEFAULT_REKEY_SECONDS"
+_STEADY = "for n in $(seq 45); do head -c 400000 /dev/zero; sleep 0.05; done"
 _NEWKEYS = "SSH2_MSG_NEWKEYS received"
 
 
@@ -42,9 +43,9 @@ def _assert_taped(tape: Taped, sent: bytes) -> None:
 def test_gateway_begins_by_volume_towards_both(site: Site, new_gateway: NewGateway, tmp_path: Path) -> None:
     sshd = Sshd.start(tmp_path / "sshd", [site.install.upstream, public(site.key)], ["LogLevel DEBUG1"])
     try:
-        gateway = new_gateway(TargetEntry("web-verbose", sshd.address, sshd.host_key), altered={_BYTES: _MIB})
+        gateway = new_gateway(TargetEntry("web-verbose", sshd.address, sshd.host_key), altered={_BYTES: 500_000})
         watch = gateway.watch()
-        sent, said = _through_cat(site.client(tmp_path / "c", gateway), 10 * _MIB, user="web-verbose")
+        sent, said = _through_cat(site.client(tmp_path / "c", gateway), 5 * _MIB, user="web-verbose")
         assert said.count(_NEWKEYS.encode()) > 8
         assert len(sshd.server.found(_NEWKEYS)) > 8
         _assert_taped(watch.tape(), sent)
@@ -60,7 +61,7 @@ def test_gateway_begins_by_time(site: Site, new_gateway: NewGateway, tmp_path: P
         ):
             assert await process.stdout.readexactly(1) == b"R"
             first = connection._session_id, connection._send_encryption
-            for number in range(100):
+            for number in range(60):
                 process.stdin.write(bytes((number,)))
                 assert await process.stdout.readexactly(1) == bytes((number,))
                 await asyncio.sleep(0.01)
@@ -70,27 +71,27 @@ def test_gateway_begins_by_time(site: Site, new_gateway: NewGateway, tmp_path: P
     gateway = new_gateway(altered={_SECONDS: 0.2})
     watch = gateway.watch()
     run(talk(site.client(tmp_path / "c", gateway)))
-    assert watch.tape().crossed(Kind.IN) == bytes(range(100))
+    assert watch.tape().crossed(Kind.IN) == bytes(range(60))
 
 
 @pytest.mark.parametrize("limit", ["256K", "default 1"])
 def test_client_begins_by_volume_or_time(client: Client, gateway: Gateway, limit: str) -> None:
     watch = gateway.watch()
     if limit == "256K":
-        sent, said = _through_cat(client, 6 * _MIB, "-o", f"RekeyLimit={limit}")
+        sent, said = _through_cat(client, 4 * _MIB, "-o", f"RekeyLimit={limit}")
         _assert_taped(watch.tape(), sent)
-        assert said.count(_NEWKEYS.encode()) > 20
+        assert said.count(_NEWKEYS.encode()) > 12
     else:
-        done = client.ssh("-v", "-o", f"RekeyLimit={limit}", f"web1@{HOST}", "timeout 2.6 cat /dev/zero | head -c 200M")
-        assert done.stdout == bytes(len(done.stdout))
+        done = client.ssh("-v", "-o", f"RekeyLimit={limit}", f"web1@{HOST}", _STEADY)
+        assert done.stdout == bytes(45 * 400_000)
         assert watch.tape().digest(Kind.OUT) == hashlib.sha256(done.stdout).hexdigest()
 
 
 def test_all_three_begin(site: Site, new_gateway: NewGateway, tmp_path: Path) -> None:
-    gateway = new_gateway(altered={_BYTES: 700_000})
+    gateway = new_gateway(altered={_BYTES: 400_000})
     client = site.client(tmp_path / "c", gateway)
     watch = gateway.watch()
-    sent, said = _through_cat(client, 8 * _MIB, "-o", "RekeyLimit=1M", user="web-rekeying")
+    sent, said = _through_cat(client, 5 * _MIB, "-o", "RekeyLimit=500K", user="web-rekeying")
     assert said.count(_NEWKEYS.encode()) > 10
     _assert_taped(watch.tape(), sent)
 
@@ -132,8 +133,8 @@ def test_keys_are_renewed_while_requests_cross(site: Site, new_gateway: NewGatew
     gateway = new_gateway(altered={_BYTES: 20_000})
 
     async def one(connection: asyncssh.SSHClientConnection, number: int) -> None:
-        done = await connection.run(f"head -c 3000 /dev/zero; exit {number % 100}", input=bytes(2000), encoding=None)
-        assert (done.exit_status, done.stdout) == (number % 100, bytes(3000))
+        done = await connection.run(f"cat; head -c 3000 /dev/zero; exit {number}", input=bytes(2000), encoding=None)
+        assert (done.exit_status, done.stdout) == (number, bytes(5000))
 
     async def talk() -> None:
         async with site.client(tmp_path / "c", gateway).connect(rekey_bytes=30_000) as connection:

@@ -1,0 +1,1 @@
+"""Programs of others, as agents use them, through the gateway: what they leave is what they leave without it."""
