@@ -166,7 +166,7 @@ class Door:
             state, reason = State.UNCLOSED, f"{late}; the next start of the gateway recovers it"
         self._session = replace(
             self._session,
-            ended=time.time_ns(),
+            ended=self._session.started + self._tape.now() * 1000,  # the wall clock may have been set meanwhile
             state=state,
             reason=reason,
             bytes_in=self._in,

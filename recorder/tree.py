@@ -114,10 +114,25 @@ def parse_verifier_key(text: str) -> tuple[str, bytes]:
     return name, raw[1:]
 
 
+class Signer:
+    """Signs notes with one key under one name."""
+
+    __slots__ = ("_id", "_key", "_name")
+
+    def __init__(self, name: str, key: Ed25519PrivateKey) -> None:
+        self._name = name
+        self._key = key
+        self._id = _key_id(name, public_bytes(key))
+
+    def note(self, text: str) -> str:
+        """`text` (ending in a newline) as a signed note."""
+        signature = base64.b64encode(self._id + self._key.sign(text.encode())).decode()
+        return f"{text}\n{_SIGNATURE}{self._name} {signature}\n"
+
+
 def sign_note(text: str, name: str, key: Ed25519PrivateKey) -> str:
     """`text` (ending in a newline) as a signed note with one signature by `key` under `name`."""
-    signature = _key_id(name, public_bytes(key)) + key.sign(text.encode())
-    return f"{text}\n{_SIGNATURE}{name} {base64.b64encode(signature).decode()}\n"
+    return Signer(name, key).note(text)
 
 
 def open_checkpoint(note: str, name: str, public: bytes) -> Checkpoint:

@@ -3,6 +3,7 @@
 import click
 
 from recorder.cli.control import asked
+from recorder.cli.doctor import doctor
 from recorder.cli.gateway import gateway
 from recorder.cli.init import init
 from recorder.cli.kill import kill
@@ -35,4 +36,4 @@ __all__ = [
     "configured",
 ]
 
-COMMANDS: tuple[click.Command, ...] = (init, gateway, kill, rec)
+COMMANDS: tuple[click.Command, ...] = (init, gateway, doctor, kill, rec)

@@ -10,6 +10,8 @@ from recorder.format import layout
 from recorder.format.frame import Preamble, pack_preamble
 from recorder.format.seal import Seal, frame_leaf
 
+Piece = bytes | memoryview
+
 _LEVEL = 1
 _IDLE_COMPRESSORS = 8
 _LARGE = 4096  # bytes of a frame that goes to the encoder by itself rather than joined with others
@@ -36,10 +38,10 @@ class Compressors:
 class _Encoder(Protocol):
     """Makes one zstd frame, piece by piece."""
 
-    def add(self, data: bytes) -> list[bytes]:
-        """What is ready to be stored once `data` is added; the rest comes later."""
+    def add(self, head: bytes, body: bytes | memoryview) -> list[Piece]:
+        """What is ready to be stored once `head` and `body` are added; the rest comes later."""
 
-    def flush(self, how: int) -> list[bytes]:
+    def flush(self, how: int) -> list[Piece]:
         """What was held back; with COMPRESSOBJ_FLUSH_FINISH also the end of the frame."""
 
 
@@ -49,11 +51,10 @@ class _Compressed:
     def __init__(self, compressor: zstandard.ZstdCompressor) -> None:
         self._stream = compressor.compressobj()
 
-    def add(self, data: bytes) -> list[bytes]:
-        piece = self._stream.compress(data)
-        return [piece] if piece else []
+    def add(self, head: bytes, body: bytes | memoryview) -> list[Piece]:
+        return [piece for piece in (self._stream.compress(head), self._stream.compress(body)) if piece]
 
-    def flush(self, how: int) -> list[bytes]:
+    def flush(self, how: int) -> list[Piece]:
         piece = self._stream.flush(how)
         return [piece] if piece else []
 
@@ -68,15 +69,19 @@ class _Stored:
     def __init__(self) -> None:
         self._begun = False
 
-    def add(self, data: bytes) -> list[bytes]:
-        pieces = [] if self._begun else [self._HEADER]
+    def add(self, head: bytes, body: bytes | memoryview) -> list[Piece]:
+        pieces: list[Piece] = [] if self._begun else [self._HEADER]
         self._begun = True
-        for at in range(0, len(data), self._BLOCK):
+        size = len(head) + len(body)
+        if size <= self._BLOCK:
+            return [*pieces, (size << 3).to_bytes(3, "little") + head, body]
+        data = b"".join((head, body))
+        for at in range(0, size, self._BLOCK):
             piece = data[at : at + self._BLOCK]
             pieces += ((len(piece) << 3).to_bytes(3, "little"), piece)
         return pieces
 
-    def flush(self, how: int) -> list[bytes]:
+    def flush(self, how: int) -> list[Piece]:
         return [self._LAST] if how == zstandard.COMPRESSOBJ_FLUSH_FINISH else []
 
 
@@ -94,41 +99,45 @@ class Chunk:
         self._last_t = t
         self._count = 0
         self._frames = [packed]
-        self._ready: list[bytes] = []
+        self._ready: list[Piece] = []
         self._waiting = True
         self._leaves: list[bytes] = []
         self._hash = hashlib.sha256()
         self._encoder: _Encoder = _Compressed(compressor) if compressor is not None else _Stored()
 
-    def add(self, number: int, t: int, packed: bytes) -> None:
-        if len(packed) >= _LARGE:
+    def add(self, number: int, t: int, packed: bytes, body: bytes | memoryview = b"") -> None:
+        """Adds a frame: `packed`, and `body` right after it; a view must stay as it is until the next flush."""
+        size = len(packed) + len(body)
+        if size >= _LARGE:
             self._encode_small()
-            self._ready += self._encoder.add(packed)
+            self._ready += self._encoder.add(packed, body)
         else:
             self._frames.append(packed)
+            if body:
+                self._frames.append(bytes(body))
         self._waiting = True
-        self._leaves.append(frame_leaf(self._preamble.seed, number, packed))
+        self._leaves.append(frame_leaf(self._preamble.seed, number, packed, body))
         self._last_t = t
         self._count += 1
-        self.raw += len(packed)
+        self.raw += size
 
-    def flush(self) -> list[bytes]:
+    def flush(self) -> list[Piece]:
         """The stored bytes of everything added so far, as whole zstd blocks."""
         if not self._waiting:
             return []
         self._waiting = False
         return self._store(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
 
-    def finish(self) -> list[bytes]:
+    def finish(self) -> list[Piece]:
         """The chunk's remaining stored bytes."""
         return self._store(zstandard.COMPRESSOBJ_FLUSH_FINISH)
 
     def _encode_small(self) -> None:
         if self._frames:
-            self._ready += self._encoder.add(b"".join(self._frames))
+            self._ready += self._encoder.add(b"".join(self._frames), b"")
             self._frames.clear()
 
-    def _store(self, how: int) -> list[bytes]:
+    def _store(self, how: int) -> list[Piece]:
         self._encode_small()
         pieces = [*self._ready, *self._encoder.flush(how)]
         self._ready.clear()

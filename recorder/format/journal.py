@@ -123,12 +123,11 @@ def _next(ring: memoryview, position: int, limit: int | None) -> tuple[Item | No
         if CAPACITY - offset < _SIZE:
             position += CAPACITY - offset
             continue
-        head = bytes(ring[offset : offset + _HEAD.size])
-        at, number, t, session, kind, stream, remaining, size = _HEAD.unpack(head)
+        at, number, t, session, kind, stream, remaining, size = _HEAD.unpack_from(ring, offset)
         if at != position:
             return None, position
         if size == _SKIP:
-            if limit is None and not _sums(ring, offset, head, b""):
+            if limit is None and not _sums(ring, offset, b""):
                 return None, position
             position += CAPACITY - offset
             continue
@@ -136,16 +135,18 @@ def _next(ring: memoryview, position: int, limit: int | None) -> tuple[Item | No
         if size > CAPACITY - start:
             return None, position
         body = ring[start : start + size]
-        if limit is None and not _sums(ring, offset, head, body):
+        if limit is None and not _sums(ring, offset, body):
             return None, position
         item = Item(position, number, t, session, kind, stream, remaining, body)
         return item, position + _SIZE + size + -size % _ALIGN
     return None, position
 
 
-def _sums(ring: memoryview, offset: int, head: bytes, body: bytes | memoryview) -> bool:
-    stored = int.from_bytes(ring[offset + len(head) : offset + len(head) + _SUM], "little")
-    return bool(extend(value(head), bytes(body)) == stored)
+def _sums(ring: memoryview, offset: int, body: bytes | memoryview) -> bool:
+    """Whether an entry's check sum fits; entries before a limit were announced, which needs no check."""
+    end = offset + _HEAD.size
+    stored = int.from_bytes(ring[end : end + _SUM], "little")
+    return bool(extend(value(bytes(ring[offset:end])), bytes(body)) == stored)
 
 
 def create(path: Path) -> int:
@@ -199,11 +200,10 @@ def unpack_left(path: Path) -> list[Item]:
     found: list[Item] = []
     at = 0
     while at + _HEAD.size + _SUM <= len(content):
-        head = bytes(content[at : at + _HEAD.size])
-        position, number, t, session, kind, stream, remaining, size = _HEAD.unpack(head)
+        position, number, t, session, kind, stream, remaining, size = _HEAD.unpack_from(content, at)
         start = at + _HEAD.size + _SUM
         body = content[start : start + size]
-        if len(body) != size or not _sums(content, at, head, body):
+        if len(body) != size or not _sums(content, at, body):
             break
         found.append(Item(position, number, t, session, kind, stream, remaining, body))
         at = start + size

@@ -58,6 +58,8 @@ class Scribe:
         self._reserve = reserve.Reserve(folder / reserve.NAME)
         self._writing: dict[bytes, Writing] = {}
         self._full = False
+        self._heads_waiting: dict[tuple[str, int, bool], Head] = {}
+        self._heads_sent = 0
         self._announced = 0
         self._told = 0  # how far the worker was told that the journal is freed
         self._sending = threading.Lock()
@@ -152,6 +154,7 @@ class Scribe:
         for writing in list(self._writing.values()):
             self._guarded(writing, self._due)
         self._free()
+        self._send_heads(_now())
 
     def _due(self, writing: Writing) -> None:
         segment, now = writing.segment, _now()
@@ -237,6 +240,7 @@ class Scribe:
         if writing.completed:
             sync.segment.abandon()
             del self._writing[writing.key]
+            self._send_heads(_now() + layout.FLUSH_US)
             size = sum(path.stat().st_size for path in sync.segment.path.parent.glob("*.tape"))
             self._send("closed", writing.key, size, sync.frames, sync.segment.number + 1, writing.gaps)
 
@@ -367,12 +371,21 @@ class Scribe:
         while not self._synced.empty():
             self._settle(self._synced.get())
         self._free()
+        self._send_heads(_now() + layout.FLUSH_US)
         for writing in self._writing.values():
             if writing.segment is not None and not writing.broken:
                 writing.segment.abandon()
 
     def _head(self, head: Head, *, running: bool) -> None:
-        self._send("head", running, *astuple(head))
+        """Keeps a head for the catalogue: of those of one segment that come in one interval, the newest."""
+        self._heads_waiting[head.session, head.segment, running] = head
+
+    def _send_heads(self, now: int) -> None:
+        if self._heads_waiting and now - self._heads_sent >= layout.FLUSH_US:
+            self._heads_sent = now
+            waiting, self._heads_waiting = self._heads_waiting, {}
+            for (_, _, running), head in waiting.items():
+                self._send("head", running, *astuple(head))
 
     def _send(self, *report: object) -> None:
         message = msgpack.packb(report)

@@ -163,11 +163,12 @@ def salt(seed: bytes, number: int) -> bytes:
     return hashlib.sha256(seed + number.to_bytes(8, "big")).digest()
 
 
-def frame_leaf(seed: bytes, number: int, packed: bytes) -> bytes:
-    """A frame's leaf in its chunk's tree: SHA-256(0x00 || salt || packed frame)."""
-    prefix = b"\x00" + salt(seed, number)
-    if len(packed) < _ONE_CALL:
-        return hashlib.sha256(prefix + packed).digest()
-    digest = hashlib.sha256(prefix)
-    digest.update(packed)
+def frame_leaf(seed: bytes, number: int, packed: bytes, body: bytes | memoryview = b"") -> bytes:
+    """A frame's leaf in its chunk's tree: SHA-256(0x00 || salt || packed frame). `body`: what follows of the frame."""
+    sha256 = hashlib.sha256
+    prefix = b"\x00" + sha256(seed + number.to_bytes(8, "big")).digest() + packed
+    if len(body) < _ONE_CALL:
+        return sha256(b"".join((prefix, body))).digest()
+    digest = sha256(prefix)
+    digest.update(body)
     return digest.digest()

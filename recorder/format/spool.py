@@ -29,7 +29,7 @@ _ANNOUNCE_BYTES = 256 * 1024  # put in the journal and not yet announced
 _ANNOUNCE_S = 0.04
 _CROWDED = journal.CAPACITY * 3 // 4  # bytes in the journal at which sessions must wait
 _TICK_S = 0.05
-_OLD_US = 60_000  # unsynced time after which the journal is synced, unless the tapes were
+_OLD_US = 100_000  # unsynced time after which the journal is synced, unless the tapes were
 _START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 30
 

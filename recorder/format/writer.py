@@ -78,13 +78,14 @@ class Segment:
         self._dropped = 0  # how far the page cache was given back
         self._key = Ed25519PrivateKey.generate()
         self._origin = layout.origin(session, number)
+        self._signer = tree.Signer(self._origin, self._key)
         self._compressors = compressors
         self._packer = msgpack.Packer(autoreset=True, unicode_errors="surrogateescape")
         self._tree = tree.Tree()
         self._index: list[tuple[int, int, int, int]] = []  # offset, first frame, first t, last t
         self._remaining: dict[tuple[int, int], int] = {}
         self._chunk: Chunk | None = None
-        self._unwritten: list[bytes] = []
+        self._unwritten: list[bytes | memoryview] = []
         self._make_room = make_room
         self._futile = 0  # full chunks in a row, since one that was tried, that did not compress
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
@@ -118,35 +119,33 @@ class Segment:
         pack = self._packer.pack
         chunk = self._chunk
         for entry in entries:
+            t, kind, stream, body, remaining = entry
             if chunk is None:
-                chunk = self._begin(entry.t)
-            body = entry.body
+                chunk = self._begin(t)
             if isinstance(body, (bytes, memoryview)) and not isinstance(body, Packed):
                 size = len(body)
                 if size > layout.BODY_LIMIT:
                     raise ValueError(f"a body of {size} bytes, {layout.BODY_LIMIT} at most")
                 start = b"\xc5" + size.to_bytes(2, "big") if size > _BIN8 else bytes((0xC4, size))
-                packed = b"".join((b"\x94", pack(entry[:3])[1:], start, body))
+                chunk.add(self.next_frame, t, b"".join((b"\x94", pack((t, kind, stream))[1:], start)), body)
             elif isinstance(body, Packed):
-                packed = b"".join((b"\x94", pack(entry[:3])[1:], body))
+                chunk.add(self.next_frame, t, b"".join((b"\x94", pack((t, kind, stream))[1:], body)))
             else:
-                packed = pack(entry[:4])
-            chunk.add(self.next_frame, entry.t, packed)
+                chunk.add(self.next_frame, t, pack((t, kind, stream, body)))
             self.next_frame += 1
-            if entry.kind in (1, 2):
-                self._note_remaining(entry)
-            if chunk.raw >= layout.CHUNK_RAW or entry.t - chunk.first_t >= layout.CHUNK_US:
+            if (remaining or self._remaining) and kind in (1, 2):
+                self._note_remaining(stream, kind - 1, remaining)
+            if chunk.raw >= layout.CHUNK_RAW or t - chunk.first_t >= layout.CHUNK_US:
                 heads.append(self._end_chunk(now))
                 chunk = None
         self._write()
         return heads
 
-    def _note_remaining(self, entry: Entry) -> None:
-        key = (entry.stream, entry.kind - 1)
-        if entry.remaining:
-            self._remaining[key] = entry.remaining
-        elif self._remaining:
-            self._remaining.pop(key, None)
+    def _note_remaining(self, stream: int, side: int, remaining: int) -> None:
+        if remaining:
+            self._remaining[stream, side] = remaining
+        else:
+            self._remaining.pop((stream, side), None)
 
     def _begin(self, t: int) -> Chunk:
         resume = tuple((stream, side, left) for (stream, side), left in sorted(self._remaining.items()))
@@ -188,7 +187,7 @@ class Segment:
     def _checkpoint(self, now: int) -> Head:
         root = self._tree.root()
         text = tree.Checkpoint(self._origin, self._tree.size, root, now).text()
-        note = tree.sign_note(text, self._origin, self._key)
+        note = self._signer.note(text)
         self._put(layout.skippable(layout.CHECKPOINT_MAGIC, note.encode()))
         return Head(self.session, self.number, self._tree.size, root, self.size, note)
 
@@ -205,7 +204,7 @@ class Segment:
             return None
         digest = chunk.stored_hash()
         text = f"{self._origin}/running\n{self._tree.size}\n{chunk.stored}\n{digest.hex()}\ntime {now}\n"
-        note = tree.sign_note(text, self._origin, self._key)
+        note = self._signer.note(text)
         return Head(self.session, self.number, self._tree.size, digest, chunk.stored, note)
 
     def sync(self) -> None:
@@ -235,7 +234,7 @@ class Segment:
         os.close(self._fd)
         self._fd = -1
 
-    def _put(self, *pieces: bytes) -> None:
+    def _put(self, *pieces: bytes | memoryview) -> None:
         self._unwritten += pieces
         self.size += sum(map(len, pieces))
 

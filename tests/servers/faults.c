@@ -1,6 +1,6 @@
 /* Makes calls on files fail as a bad disk does. Loaded with LD_PRELOAD; TACHO_FAULTS names a file of lines
  *     CALL PART ACTION NUMBER
- * CALL: write, sync, open; PART: what the file's path must contain; ACTION: errno, short, sleep (NUMBER is milliseconds).
+ * CALL: write, sync, open, clock (PART -, ACTION step, NUMBER seconds that the wall clock is wrong); PART: what the file's path must contain; ACTION: errno, short, sleep (NUMBER is milliseconds).
  * The first line that fits counts. The file is read at each call, so that a test can change its mind.
  */
 #define _GNU_SOURCE
@@ -84,6 +84,14 @@ int fdatasync(int fd) {
         if (strcmp(action, "sleep") == 0) wait_ms(number);
     }
     return real(fd);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    REAL(int, "clock_gettime", clockid_t, struct timespec *);
+    char action[16]; int number;
+    int result = real(clock, now);
+    if (clock == CLOCK_REALTIME && look("clock", "-", action, &number)) now->tv_sec += number;
+    return result;
 }
 
 static int opened(const char *path, int flags, char *action, int *number) {

@@ -45,6 +45,10 @@ class Faults:
         """From now on `call` on such files takes so much longer."""
         self._set(f"{call} {part} sleep {milliseconds}")
 
+    def step_clock(self, seconds: int) -> None:
+        """From now on the wall clock is wrong by so much."""
+        self._set(f"clock - step {seconds}")
+
     def mend(self) -> None:
         """From now on the disk is a good one."""
         self._set()

@@ -1,6 +1,5 @@
 """Agents, authorities and what they reach: keys that are none or are shared, patterns that match nothing. Pure."""
 
-import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
@@ -75,14 +74,18 @@ def _authorities(config: Config) -> Iterator[Finding]:
             continue
         if blob in seen:
             good = False
-            yield wrong(_AUTHORITIES, f"{what} has the same key as number {seen[blob]}: put the agents of both into one")
+            yield wrong(
+                _AUTHORITIES, f"{what} has the same key as number {seen[blob]}: put the agents of both into one"
+            )
         seen.setdefault(blob, number)
         if not any(_names(entry.agents, agent) for agent in config.agents):
             good = False
-            globs = shlex.quote(" ".join(entry.agents))
-            yield warn(_AUTHORITIES, f"{what} may name no agent that there is: correct its agents, {quoted(globs, 64)}")
+            globs = quoted(" ".join(entry.agents), 64)
+            yield warn(_AUTHORITIES, f"{what} may name no agent that there is: correct its agents, {globs}")
     if config.authorities and good:
-        yield ok(_AUTHORITIES, f"{counted(len(config.authorities), 'key')}, each of a CA of its own that may name agents")
+        yield ok(
+            _AUTHORITIES, f"{counted(len(config.authorities), 'key')}, each of a CA of its own that may name agents"
+        )
 
 
 def _unreached(config: Config) -> Iterator[Finding]:

@@ -32,7 +32,9 @@ def check(setup: Setup) -> Iterator[Finding]:
             yield wrong(_ABOUT, f"there is no {path}, and there are tapes: {_RESTORE}")
         return
     if path.stat().st_mode & stat.S_IROTH:
-        yield wrong(_ABOUT, f"{path} may be read by every user of this machine: run `chmod o-r {shlex.quote(str(path))}`")
+        yield wrong(
+            _ABOUT, f"{path} may be read by every user of this machine: run `chmod o-r {shlex.quote(str(path))}`"
+        )
     try:
         header = private.readable(path, _HEADER)
     except OSError as error:
@@ -47,7 +49,9 @@ def check(setup: Setup) -> Iterator[Finding]:
         yield wrong(_ABOUT, f"{what}: install the newer tacho that wrote it")
         return
     if version < len(MIGRATIONS) and not setup.running.at_work:
-        yield warn(_ABOUT, f"{path} has the older schema {version}: the next start brings it up to date, run `{setup.start()}`")
+        yield warn(
+            _ABOUT, f"{path} has the older schema {version}: the next start brings it up to date, run `{setup.start()}`"
+        )
         return
     yield from _whole(setup, path, version)
 
@@ -63,7 +67,9 @@ def _whole(setup: Setup, path: Path, version: int) -> Iterator[Finding]:
         yield wrong(_ABOUT, f"{path} cannot be read ({error}): {_RESTORE}")
         return
     if faults is None:
-        yield ok(_ABOUT, f"{path} has schema {version}; SQLite's check of it was not finished within {_CHECK_LIMIT_S:.0f} s")
+        yield ok(
+            _ABOUT, f"{path} has schema {version}; SQLite's check of it was not finished within {_CHECK_LIMIT_S:.0f} s"
+        )
     elif faults:
         yield wrong(_ABOUT, f"{path} is damaged ({faults}): stop the gateway and {_RESTORE}")
     else:

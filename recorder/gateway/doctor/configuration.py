@@ -1,7 +1,6 @@
 """The configuration: is it well-formed, and nobody else's to write? One that others may write is not acted upon."""
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,13 +29,13 @@ def read(path: Path) -> Read:
             why = f"you may not read the configuration {path}: run `tacho doctor` as the gateway's user"
         rest = "nothing else was looked at: what the configuration says is not acted upon until it is mended"
         return Read(None, (wrong(_ABOUT, why), warn("all else", rest)))
-    parts: Mapping[str, int] = {
-        "listener": len(config.listeners),
-        "target": len(config.targets),
-        "agent": len(config.agents),
-        "person": len(config.persons),
-    }
-    held = ", ".join(counted(number, noun) for noun, number in parts.items())
+    parts = (
+        (config.listeners, "listener"),
+        (config.targets, "target"),
+        (config.agents, "agent"),
+        (config.persons, "person"),
+    )
+    held = ", ".join(counted(len(tables), noun) for tables, noun in parts)
     return Read(config, (ok(_ABOUT, f"{path} is well-formed, and its owner alone may write it: {held}"),))
 
 

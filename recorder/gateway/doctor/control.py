@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from recorder import __version__
 from recorder.gateway.doctor.finding import Finding, ok, warn, wrong
@@ -35,7 +36,7 @@ def check(setup: Setup) -> Iterator[Finding]:
 def _silent(setup: Setup) -> Finding:
     running, config = setup.running, setup.config
     holder = running.holder
-    if holder is None or setup.process_gone:
+    if holder is None or not Path("/proc", str(holder)).exists():
         what = f"a gateway that was killed left a process that still writes tapes in {config.data}"
         return warn(_ABOUT, f"{what}: wait a moment, and run `tacho doctor` again")
     why = f" ({running.refusal})" if running.refusal else ""

@@ -38,9 +38,9 @@ async def look(setup: Setup, secrets: Secrets, secret: Secret, names: Sequence[s
     """Resolves one credential, which `names` share. A command is run, as a session would run it."""
     shown = f"{', '.join(names[:_SHOWN])}{f' and {len(names) - _SHOWN} more' if len(names) > _SHOWN else ''}"
     about, of = f"key of {shown}", f"target {names[0]}"
-    if secret.kind is SecretKind.COMMAND and not setup.acting:
-        mend = f"run `{setup.as_gateway()}`"
-        return Credential((warn(about, f"its command was not run, which only the gateway's user does: {mend}"),))
+    if not setup.private or (secret.kind is SecretKind.COMMAND and not setup.acting):
+        what = f"it was not looked at, which is uid {setup.uid}'s to do, the gateway's user"
+        return Credential((warn(about, f"{what}: run `{setup.as_gateway()}`"),))
     if secret.kind is SecretKind.FILE:
         path = Path(secret.value[0])
         if faults := tuple(private.faults(about, path, f"the key of {of}", _restore(path), setup.uid)):
@@ -68,7 +68,7 @@ def _mend(secret: Secret, setup: Setup) -> str:
             return f"export {quoted(secret.value[0], 64)} where `{setup.start()}` is run, and here for this check"
         case SecretKind.COMMAND:
             program = quoted(secret.value[0], 64)
-            return f"run {program} with its arguments by hand as uid {setup.uid} to see why, or correct key in the [[target]]"
+            return f"run {program} with its arguments as uid {setup.uid} to see why, or correct key in the [[target]]"
         case SecretKind.FILE:
             return "mend its rights, or correct key in the [[target]]"
 
@@ -85,7 +85,11 @@ def _source(secret: Secret) -> str:
 
 def _unusable(secret: Secret, of: str, *, encrypted: bool) -> str:
     if encrypted:
-        change = f" run `ssh-keygen -p -N '' -f {shlex.quote(secret.value[0])}`, or" if secret.kind is SecretKind.FILE else ""
+        change = (
+            f" run `ssh-keygen -p -N '' -f {shlex.quote(secret.value[0])}`, or"
+            if secret.kind is SecretKind.FILE
+            else ""
+        )
         return f"the key of {of} is protected by a passphrase:{change} give the gateway a key without one"
     where = {
         SecretKind.FILE: f"what {secret.value[0]} holds for {of}",

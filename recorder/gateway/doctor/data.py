@@ -39,5 +39,6 @@ def missing(setup: Setup) -> Finding | None:
     data = setup.config.data
     if data.is_dir():
         return None
-    mend = f"put it back or mount its disk, correct [gateway] data in {setup.config.path}, or begin anew with `tacho init NEW`"
+    elsewhere = f"correct [gateway] data in {setup.config.path}, or begin anew with `tacho init NEW`"
+    mend = f"put it back or mount its disk, {elsewhere}"
     return wrong(_ABOUT, f"there is no folder {data}: {mend}")

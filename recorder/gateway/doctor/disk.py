@@ -101,7 +101,9 @@ def _latency(setup: Setup) -> Iterator[Finding]:
         taken = statistics.median(_syncs(folder))
     except OSError as error:
         why = error.strerror or str(error)
-        yield ok(_ABOUT, f"how long a sync takes was not measured, which needs a file without a name in {folder} ({why})")
+        yield ok(
+            _ABOUT, f"how long a sync takes was not measured, which needs a file without a name in {folder} ({why})"
+        )
         return
     said = f"a sync in {folder} takes {taken * 1000:.1f} ms"
     if taken <= _WARN_S:
@@ -109,7 +111,9 @@ def _latency(setup: Setup) -> Iterator[Finding]:
         return
     what = "every command waits for one"
     if taken > _LATE_S and setup.config.mode is Mode.STRICT:
-        what = "strict mode promises that at most 250 ms of traffic are not on disk, so sessions are slowed all the time"
+        what = (
+            "strict mode promises that at most 250 ms of traffic are not on disk, so sessions are slowed all the time"
+        )
     mend = f"see what else writes there (`iostat -x 1`), or set [gateway] data in {setup.config.path} to a faster disk"
     yield warn(_ABOUT, f"{said}, and {what}: {mend}")
 

@@ -1,7 +1,6 @@
 """Which process of this machine listens on a TCP port, as far as /proc lets this user see. Reads only."""
 
 import ipaddress
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ def _address(text: str) -> str:
 def _sockets(process: Path) -> Iterator[str]:
     try:
         for descriptor in (process / "fd").iterdir():
-            match = _INODE.fullmatch(os.readlink(descriptor))
+            match = _INODE.fullmatch(str(descriptor.readlink()))
             if match:
                 yield match[1]
     except OSError:

@@ -1,6 +1,5 @@
 """The journal: can one be made, and does anything of a gateway that was killed wait in it? Reads only."""
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
@@ -31,11 +30,13 @@ def check(setup: Setup) -> Iterator[Finding]:
         return
     waiting = _sessions([*left, folder / JOURNAL])
     if waiting:
-        what = f"{counted(waiting, 'session')} of a gateway that did not stop cleanly wait{'s' * (waiting == 1)} in {folder}"
+        what = f"what {counted(waiting, 'session')} of a gateway that was killed did last waits in {folder}"
         yield warn(_ABOUT, f"{what}: the next start recovers them, run `{setup.start()}`")
     _, free = room.room(setup.config.data)
     if free < _SIZE:
-        what = f"the disk of {setup.config.data} has {free // _MIB} MiB left, and the journal takes {_SIZE / _MIB:.0f} MiB"
+        what = (
+            f"the disk of {setup.config.data} has {free // _MIB} MiB left, and the journal takes {_SIZE / _MIB:.0f} MiB"
+        )
         yield wrong(_ABOUT, f"{what}, so no gateway starts: make room")
     elif not waiting:
         yield ok(_ABOUT, f"there is room for the {_SIZE // _MIB} MiB of it, and nothing waits for recovery")
@@ -45,7 +46,7 @@ def _sessions(paths: Iterable[Path]) -> int:
     """How many sessions have entries in a journal, or in files of entries that were set aside."""
     found: set[UUID] = set()
     for path in paths:
-        size = os.stat(path).st_size if path.exists() else 0
+        size = path.stat().st_size if path.exists() else 0
         if path.name == JOURNAL:
             items = journal.leftover(path) if size == _SIZE else []
         else:

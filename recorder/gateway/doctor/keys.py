@@ -51,7 +51,9 @@ def _signing(path: Path, uid: int) -> Iterator[Finding]:
         keep = "if it is the key that was swapped, restore that instead"
         yield wrong(_SIGNING, f"{public}, by which tapes are verified, {fault}: {write}; {keep}")
     elif not faults:
-        yield ok(_SIGNING, f"{path} is an Ed25519 key that only the gateway reads, and {public.name} is its public half")
+        yield ok(
+            _SIGNING, f"{path} is an Ed25519 key that only the gateway reads, and {public.name} is its public half"
+        )
 
 
 def _unfit(public: Path, mine: bytes) -> str:

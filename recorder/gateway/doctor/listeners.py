@@ -49,8 +49,10 @@ def _held(setup: Setup, listener: Listener, where: str) -> Finding:
 
 def _free(setup: Setup, listener: Listener, where: str) -> Finding:
     try:
-        for family, kind, protocol, _, address in _resolved(listener):
-            with socket.socket(family, kind, protocol) as trial:
+        for family, address in _resolved(listener):
+            if not socket.has_dualstack_ipv6() and family == socket.AF_INET6:
+                continue  # a kernel without IPv6: the gateway goes without it too
+            with socket.socket(family, socket.SOCK_STREAM) as trial:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
                     trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -81,21 +83,14 @@ def _taken(setup: Setup, where: str, by: Holder | None) -> Finding:
     return wrong(_ABOUT, f"{where} is taken by {who}: {mend}, or choose another address in {setup.config.path}")
 
 
-def _resolved(
-    listener: Listener,
-) -> list[tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]]]:
-    return [
-        (family, kind, protocol, name, address)
-        for family, kind, protocol, name, address in socket.getaddrinfo(
-            listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        if family in (socket.AF_INET, socket.AF_INET6)
-    ]
+def _resolved(listener: Listener) -> list[tuple[socket.AddressFamily, tuple[str | int | bytes, ...]]]:
+    found = socket.getaddrinfo(listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [(family, tuple(address)) for family, _, _, _, address in found]
 
 
 def _addresses(listener: Listener) -> set[str]:
     try:
-        return {str(address[0]) for *_, address in _resolved(listener)}
+        return {str(address[0]) for _, address in _resolved(listener)}
     except OSError:
         return set()
 

@@ -33,10 +33,14 @@ def _agents(setup: Setup) -> Iterator[Finding]:
             continue
         uid = _uid(agent.os_user)
         if uid is None:
-            what = f"agent {agent.name} has the os_user {quoted(agent.os_user, 64)}, an account that this machine has not"
+            what = (
+                f"agent {agent.name} has the os_user {quoted(agent.os_user, 64)}, an account that this machine has not"
+            )
             yield wrong(_ABOUT, f"{what}: correct it in {where}, or run `useradd` for it")
         elif uid == setup.uid:
-            what = f"agent {agent.name} runs as {account(uid)}, the gateway's own user, and can read keys and change tapes"
+            what = (
+                f"agent {agent.name} runs as {account(uid)}, the gateway's own user, and can read keys and change tapes"
+            )
             yield warn(_ABOUT, f"{what}: give the agent, or the gateway, another account")
 
 
@@ -45,7 +49,9 @@ def _persons(config: Config) -> Iterator[Finding]:
     seen: dict[int, str] = {}
     for person in config.persons:
         if person.os_user is None:
-            yield warn(_ABOUT, f"person {person.name} has no os_user, so nobody can act as them: add it in {config.path}")
+            yield warn(
+                _ABOUT, f"person {person.name} has no os_user, so nobody can act as them: add it in {config.path}"
+            )
             continue
         named = f"person {person.name} has the os_user {quoted(person.os_user, 64)}"
         uid = _uid(person.os_user)

@@ -80,7 +80,7 @@ def look_around(config: Config, environ: Mapping[str, str]) -> Setup:
     own = os.geteuid()
     uid = None if running.process is None else _owner(Path("/proc", str(running.process)))
     if uid is None:
-        # Whoever looks may be another user than the one that is to run it: a data folder of one piece tells whose it is.
+        # Whoever looks may not be the gateway's user: a data folder that is all one user's tells who that is.
         owners = {_owner(path) for path in (config.data, config.catalogue, config.keys)}
         uid = owners.pop() if len(owners) == 1 else own
     if uid is None:

@@ -8,7 +8,7 @@ from recorder.catalogue.sqlite import CatalogueError
 from recorder.config import Config
 from recorder.format import store
 from recorder.format.reader import SegmentReader, UnreadableTape
-from recorder.gateway.doctor import catalogue
+from recorder.gateway.doctor import catalogue, clock
 from recorder.gateway.doctor.finding import Finding, counted, ok, warn, wrong
 from recorder.gateway.doctor.setup import Setup
 from recorder.model import State
@@ -26,10 +26,10 @@ def check(setup: Setup) -> Iterator[Finding]:
     yield from found
     if found:
         return
-    if config.tapes.is_dir():
+    if clock.latest(config.tapes) is not None:
         yield ok(_ABOUT, f"the newest sessions' lie in {config.tapes}, and none is without its end")
     else:
-        yield ok(_ABOUT, f"there are none yet; {config.tapes} is made when the gateway starts")
+        yield ok(_ABOUT, f"there are none yet in {config.tapes}")
 
 
 def _gone(setup: Setup) -> Iterator[Finding]:
@@ -45,7 +45,8 @@ def _gone(setup: Setup) -> Iterator[Finding]:
         listed.close()
     gone = [row.id for row in newest if not store.segments(store.folder_of(setup.config.tapes, row.id))]
     if gone:
-        what = f"{len(gone)} of the {len(newest)} newest sessions have no tape in {setup.config.tapes}, {gone[0][-_SHORT:]} for one"
+        part = f"{len(gone)} of the {len(newest)} newest sessions, {gone[0][-_SHORT:]} for one,"
+        what = f"{part} have no tape in {setup.config.tapes}"
         yield wrong(_ABOUT, f"{what}: restore that folder from a backup, or mount its disk")
 
 

@@ -1,4 +1,4 @@
-"""The targets as the gateway meets them: reachable, genuine, and do they let it in? All at once, within a time limit."""
+"""The targets as the gateway meets them: reachable, genuine, and do they let it in? Side by side, within a limit."""
 
 import asyncio
 import shlex
@@ -35,9 +35,13 @@ async def check(setup: Setup) -> list[Finding]:
             return await credentials.look(setup, secrets, secret, names)
 
     async def visit(target: Target) -> None:
-        async with places:
-            async for finding in _visit(target, keys):
-                found[target.name].append(finding)
+        try:
+            async with places:
+                async for finding in _visit(target, keys):
+                    found[target.name].append(finding)
+        except UnicodeError:
+            mend = f"correct address in {setup.config.path}"
+            found[target.name].append(wrong(_about(target), f"{quoted(target.host, 64)} is no name of a host: {mend}"))
         looked.add(target.name)
 
     try:
@@ -109,7 +113,9 @@ def _about(target: Target) -> str:
 def _strange(target: Target, presented: str, trusted: list[str]) -> str:
     where = f"target {target.name} ({target.host}:{target.port})"
     kind = presented.split()[0].removeprefix("ssh-").partition("-")[0] if presented else "ed25519"
-    compare = f"compare {_fingerprint(presented)} with `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` on the server itself"
+    compare = (
+        f"compare {_fingerprint(presented)} with `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` on the server itself"
+    )
     if target.known_hosts is None:
         mend = f"only if it is the same set host_key = {quoted(presented, 2048)}"
     else:
@@ -124,7 +130,9 @@ def _unreadable(target: Target, error: ValueError | OSError) -> str:
     scan = f"`ssh-keyscan -t ed25519 -p {target.port} {shlex.quote(target.host)}`"
     if isinstance(error, OSError):
         return f"its known_hosts file {target.known_hosts} cannot be read: {error.strerror}; make it with {scan}"
-    what = f"its known_hosts file {target.known_hosts}" if target.known_hosts and not target.host_keys else "its host_key"
+    what = (
+        f"its known_hosts file {target.known_hosts}" if target.known_hosts and not target.host_keys else "its host_key"
+    )
     return f"{what} is no public key in OpenSSH form: run {scan}, compare on the server, and write TYPE BASE64 of it"
 
 

@@ -392,11 +392,12 @@ def test_heads_that_are_reported_are_those_on_the_tape(tmp_path: Path) -> None:
         for _ in range(20):
             tape.append(Kind.OUT, 0, os.urandom(32 * 1024))
         await tape.close()
-        await until(lambda: len(made.heads) >= 3)
+        # Of those that come within 100 ms only the newest.
+        await until(lambda: any(head.tree_size == 3 for head, _ in made.heads))
         reader = SegmentReader(made.path(tape))
-        heads = [head for head, running in made.heads if not running]
-        assert [head.tree_size for head in heads] == [1, 2, 3]
-        for head in heads:
+        for head, running in made.heads:
+            if running:
+                continue
             checkpoint = tree.open_checkpoint(head.note, f"tachograph/{tape.session}/0", reader.header.key)
             assert (checkpoint.size, checkpoint.root) == (head.tree_size, head.root)
         assert reader.header.endorsed()

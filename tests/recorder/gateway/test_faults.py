@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -249,6 +250,49 @@ def test_a_disk_with_little_room_refuses_new_sessions_and_ends_those_that_run(
     assert refused.returncode == 255
     assert b"MiB left: make room" in refused.stderr
     watch.log("agent .* refused")
+
+
+def test_a_disk_that_is_nearly_full_ends_the_sessions_in_good_order(
+    site: Site, new_gateway: NewGateway, tmp_path: Path
+) -> None:
+    gateway = new_gateway(extra=_ANY)
+    client = site.client(tmp_path / "c", gateway)
+    watch = gateway.watch()
+    with client.start(f"web1@{HOST}", "cat") as ssh:
+        echo(ssh, b"x\n")
+        path = gateway.folder / "tachograph.toml"
+        path.write_text(path.read_text().replace('end = "0%"', 'end = "100%"'))
+        gateway.server.send(signal.SIGHUP)
+        watch.log("MiB left: make room; every session is ended")
+        assert ssh.wait(30) == 255
+        assert ssh.stderr is not None
+        assert b"the disk of the gateway is nearly full" in ssh.stderr.read()
+    assert watch.tape().crossed(Kind.OUT) == b"x\n"
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+def test_a_clock_that_is_stepped_an_hour_disturbs_no_session(
+    site: Site, faulty: Gateway, faults: Faults, tmp_path: Path, seconds: int
+) -> None:
+    client = site.client(tmp_path / "c", faulty)
+    watch = faulty.watch()
+    began = time.monotonic()
+    with client.start(f"web1@{HOST}", "cat") as ssh:
+        echo(ssh, b"before\n")
+        faults.step_clock(seconds)
+        echo(ssh, b"after\n")
+        ssh.communicate(timeout=30)
+    (session,) = watch.begun()
+    watch.ended(session)
+    lasted = time.monotonic() - began
+    tape = assert_complete(faulty, session)
+    times = [frame.t for frame in tape.frames]
+    assert times == sorted(times)
+    assert times[-1] <= lasted * 1e6
+    row = faulty.row_when(session, lambda row: row.ended)
+    assert row.ended is not None
+    assert 0 <= row.ended - row.started <= lasted * 1e9
+    assert client.exec("echo next").stdout == b"next\n"
 
 
 def test_a_data_folder_that_was_moved_away_refuses_new_sessions_and_keeps_the_old_ones(

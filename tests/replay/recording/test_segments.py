@@ -13,12 +13,13 @@ from recorder import tree
 from recorder.format import store
 from recorder.format.chunk import Compressors
 from recorder.format.frame import Frame, Kind
+from recorder.format.reader import SegmentReader
 from recorder.format.seal import Previous
 from recorder.format.writer import Entry, Segment
 from recorder.model import State
 from replay import recording
 from replay.export.txt import encode
-from replay.recording import Recording, present
+from replay.recording import Recording, Unreadable, present
 from replay.recording.findings import Trouble
 from replay.recording.verify import Report, verify
 from replay.recording.words import words
@@ -232,6 +233,7 @@ def test_the_first_frames_may_be_continued_at_any_of_them(cut: Tape) -> None:
     ("changes", "told"),
     [
         ({"frames": AGAIN + 1}, "it continues 6 frames, segment 0 has 5"),
+        ({"frames": (1 << 64) - 100, "length": (1 << 64) - 1}, "segment 0 has 10"),
         ({"frames": 1 << 40}, "it continues 1099511627776 frames, segment 0 has 5"),
         ({"sha256": bytes(32)}, "segment 0 is not the one that it continues"),
         ({"length": 10}, "segment 0 is not the one that it continues"),
@@ -290,6 +292,49 @@ def test_nobody_but_the_gateway_can_take_frames_back(tmp_path: Path) -> None:
         assert texts(opened)[:AGAIN] == [b"%d" % number for number in range(AGAIN)]
     assert Trouble.OTHER_KEY in troubles(check(tape))
     assert "5 frames" in "\n".join(words(check(tape)))
+
+
+def test_mangled_segments_crash_nothing_and_are_found(tmp_path: Path) -> None:
+    tape = interrupted(tmp_path)
+    tape.close()
+    first, second = store.segments(tape.folder)
+    content = {path: path.read_bytes() for path in (first, second)}
+    counts = len(content[first]) - len(noise_after(tape))
+    rng = random.Random(5)
+    for round_ in range(300):
+        path = rng.choice((first, second))
+        mangled = bytearray(content[path])
+        at = rng.randrange(counts if path is first else len(mangled))
+        mangled[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(mangled if rng.random() < 0.7 else mangled[:at])
+        try:
+            with recording.open(first) as opened:
+                for frame in opened.frames():
+                    opened.frame(frame.number)
+                opened.refresh()
+                _ = opened.session, opened.duration, opened.damage
+        except Unreadable:
+            pass
+        assert check(tape).faults, f"round {round_}: byte {at} of {path.name}"
+        path.write_bytes(content[path])
+    assert not check(tape).faults
+
+
+def noise_after(tape: Tape) -> bytes:
+    """What follows in the first segment after what counts of it."""
+    first, second = store.segments(tape.folder)
+    header = SegmentReader(second).header
+    assert header.previous is not None
+    return first.read_bytes()[header.previous.length :]
+
+
+def test_a_segment_of_any_number_is_none_that_follows(tmp_path: Path) -> None:
+    tape = Tape(tmp_path).open()
+    tape.finish()
+    tape._number = (1 << 64) - 2
+    tape.next_segment()
+    tape.close()
+    assert Trouble.ALTERED in troubles(check(tape))
 
 
 # While it is open

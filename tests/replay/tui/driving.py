@@ -50,6 +50,11 @@ class Driver:
         self.player.tick()
         await self.pilot.pause()
 
+    async def look(self) -> None:
+        """Has the player look whether the recording went on."""
+        self.player.grow()
+        await self.pilot.pause()
+
     def lines(self) -> list[str]:
         """What the terminal shows, line by line."""
         return [strip.text.rstrip() for strip in self.app.screen._compositor.render_strips(self.app.size)]
@@ -68,13 +73,14 @@ def drive(
     playing: bool = False,
     speed: float = 1.0,
     idle: float = 2.0,
+    follow: bool = False,
 ) -> None:
     """Opens the tape at `path` in the player and runs `script` on it."""
 
     async def run() -> None:
         clock = Clock()
         with recording.open(path) as opened:
-            app = PlayerApp(opened, at, speed, idle, playing=playing, clock=clock)
+            app = PlayerApp(opened, at, speed, idle, playing=playing, follow=follow, clock=clock)
             async with app.run_test(size=size) as pilot:
                 await pilot.pause()
                 await script(Driver(app, pilot, clock))

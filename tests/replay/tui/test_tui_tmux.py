@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.replay.tui.driving import session
+from tests.servers.gateway import Gateway
+from tests.servers.site import Site
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 30.0
@@ -36,11 +39,15 @@ class Terminal:
         self._tmux = ["tmux", "-S", str(folder / "tmux.sock"), "-f", "/dev/null"]
 
     def start(self, tape: Path, at: int = 0, environment: dict[str, str] | None = None) -> None:
-        """Runs the player in 80 by 24 cells; the pane stays when it has ended."""
+        """Runs the player on a tape."""
+        self.run(["-c", PROGRAM, str(tape), str(at)], environment)
+
+    def run(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
+        """Runs Python in 80 by 24 cells; the pane stays when it has ended."""
         given = {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", **(environment or {})}
         unset = [part for name in ("NO_COLOR", "COLUMNS", "LINES") for part in ("-u", name)]
         shell = ["env", *unset, *(f"{key}={value}" for key, value in given.items())]
-        command = [*shell, sys.executable, "-c", PROGRAM, str(tape), str(at)]
+        command = [*shell, sys.executable, *arguments]
         self._run("new-session", "-d", "-x", "80", "-y", "24", *command, ";", "set", "remain-on-exit", "on")
 
     def stop(self) -> None:
@@ -125,3 +132,33 @@ def test_no_colour_reaches_a_terminal_that_wants_none(tmp_path: Path, terminal: 
     assert not COLOUR.search(styled), COLOUR.findall(styled)
     terminal.keys("q")
     terminal.sees("back in the shell")
+
+
+@pytest.mark.service
+def test_a_live_session_is_watched_until_it_is_recovered(site: Site, tmp_path: Path, terminal: Terminal) -> None:
+    gateway = site.start(tmp_path / "gateway")
+    try:
+        client = site.client(tmp_path / "client", gateway)
+        with client.start("-tt", f"{client.user}@gateway", "echo begun; read line; echo got $line; sleep 600") as ssh:
+            assert ssh.stdin is not None
+            assert ssh.stdout is not None
+            assert b"begun" in ssh.stdout.readline()
+            terminal.run(["-m", "replay", "watch", "latest", "--config", str(gateway.folder / "tachograph.toml")])
+            assert "begun" in terminal.sees("LIVE following")
+            ssh.stdin.write(b"over\n")
+            ssh.stdin.flush()
+            terminal.sees("got over")
+            terminal.keys("g")
+            terminal.until(lambda text: "LIVE" in text and "following" not in text and "got over" not in text)
+            terminal.keys("F")
+            assert "got over" in terminal.sees("LIVE following")
+            gateway.server.send(signal.SIGKILL)
+            gateway.server.wait()
+            terminal.sees("▲ not closed")
+        gateway = Gateway(gateway.folder)
+        shown = terminal.sees("~ recovered")
+        assert "got over" in shown
+        terminal.keys("q")
+        terminal.until(lambda text: "recovered" not in text)
+    finally:
+        gateway.stop()

@@ -4,9 +4,10 @@ It opens no channel and runs nothing there; what fails is said in the words of t
 """
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import cast
 
 import asyncssh
 from asyncssh.connection import SSHClientConnection
@@ -23,14 +24,12 @@ from recorder.protocols.ssh.serve.target import (
     Owner,
     TargetConnection,
     TargetUnavailable,
-    closed,
     dial,
     options_of,
 )
 
 _SSH_PORT = 22
-_CLOSE_LIMIT_S = 1.0
-_Connection = TypeVar("_Connection", bound=TargetConnection)
+_CLOSE_LIMIT_S = 0.5
 
 
 class UnusableKey(ValueError):
@@ -50,11 +49,23 @@ class Presented:
     trusted: bool
 
 
-class _Looking(TargetConnection):
-    """Notes the host key; goes on only when it is a configured one."""
+class _Probing(TargetConnection):
+    """Notes the host key, goes on only when it is a configured one, and tells when its socket is closed."""
 
     presented: SSHKey | None = None
     strange = False
+    socket: asyncio.Transport | None = None
+    over: asyncio.Event
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A connection is there (asyncio.Protocol)."""
+        self.socket = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None = None) -> None:
+        """It is closed (asyncio.Protocol)."""
+        super().connection_lost(exc)
+        self.over.set()
 
     def validate_server_host_key(self, key_data: bytes) -> SSHKey:
         """Looks at the target's host key (SSHClientConnection)."""
@@ -94,22 +105,17 @@ async def look(target: Target, limit: float) -> Presented:
     certified = get_default_certificate_algs() if authorities else []
     names = dict.fromkeys((*certified, *wanted, *get_default_public_key_algs()))
     algorithms = [name.decode() for name in names]
-    loop = asyncio.get_running_loop()
     options = await options_of(target, target.logins[0], None, _owner, limit, algorithms)
-    made: list[_Looking] = []
-
-    def make() -> _Looking:
-        made.append(_quiet(_Looking(loop, options, wait="kex")))
-        return made[-1]
-
+    made: list[_Probing] = []
     try:
-        connection = await dial(target, options, make, limit)
+        connection = await dial(target, options, lambda: _probing(options, "kex", made), limit)
+        connection.give_up()
     except TargetUnavailable:
         if not made or not made[-1].strange:
             raise
         connection = made[-1]
-    else:
-        connection.give_up()
+    finally:
+        await _left(made)
     key = "" if connection.presented is None else _line(connection.presented)
     version = connection._server_version.decode("utf-8", "backslashreplace")
     return Presented(key, version, trusted=not connection.strange)
@@ -117,27 +123,43 @@ async def look(target: Target, limit: float) -> Presented:
 
 async def log_in(target: Target, login: str, secret: bytes, limit: float) -> None:
     """Logs in to `target` and leaves, within `limit` seconds; TargetUnavailable, KeyNotAccepted."""
-    loop = asyncio.get_running_loop()
     options = await options_of(target, login, secret, _owner, limit)
-    connection = await dial(target, options, lambda: _quiet(TargetConnection(loop, options, wait="auth")), limit)
-    connection.close()
-    await closed(connection, _CLOSE_LIMIT_S)
+    made: list[_Probing] = []
+    try:
+        connection = await dial(target, options, lambda: _probing(options, "auth", made), limit)
+        connection.close()
+    finally:
+        await _left(made)
 
 
 def _owner() -> Owner:
     return Owner(_unheard)
 
 
-def _quiet(connection: _Connection) -> _Connection:
-    """Nobody waits for what this connection tells, and no agent stands behind it."""
-    connection.on_lost = _unheard
-    connection.on_refused = _unheard
+def _probing(options: asyncssh.SSHClientConnectionOptions, wait: str, made: list[_Probing]) -> _Probing:
+    """A connection behind which no agent stands, and to whose words nobody listens; it is added to `made`."""
+    connection = _Probing(asyncio.get_running_loop(), options, wait=wait)
+    connection.on_lost = connection.on_refused = _unheard
     connection.feeding = tuple
+    connection.over = asyncio.Event()
+    made.append(connection)
     return connection
 
 
 def _unheard(_what: str) -> None:
     pass
+
+
+async def _left(made: Sequence[_Probing]) -> None:
+    """Waits until the sockets are closed, a moment for each to hear our last words."""
+    for connection in made:
+        if connection.socket is None:
+            continue
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_LIMIT_S):
+                await connection.over.wait()
+        connection.socket.abort()
+        await connection.over.wait()
 
 
 def _trusted(target: Target) -> tuple[Sequence[SSHKey], Sequence[SSHKey]]:

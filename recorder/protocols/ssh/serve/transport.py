@@ -10,9 +10,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from asyncssh.constants import DISC_BY_APPLICATION, MSG_CHANNEL_DATA, MSG_CHANNEL_OPEN, MSG_KEX_LAST
 from asyncssh.encryption import Encryption, GCMEncryption
@@ -20,24 +19,16 @@ from asyncssh.misc import DisconnectError, ProtocolError
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from recorder.protocols.ssh.serve.attention import PAUSE_S, Attention
 from recorder.protocols.ssh.serve.stragglers import Channels
-
-if TYPE_CHECKING:
-    from asyncssh.connection import SSHConnection as Base
-else:
-    Base = object
 
 _TAG = 16
 _BLOCK = 16
 _LENGTH = 4
 _LINGER_S = 2.0
 _BUFFERED = 256 * 1024  # bytes the loop may gather for one writev before it counts the connection as congested
-_UNREAD = 1024 * 1024  # bytes of ours that a peer leaves unread, at which it is not read from either
 _TURN = 128  # packets that are dealt with before other connections have their turn
 _PIECE = 16 * 1024  # bytes that take the long way at once
-_PAUSE_S = 0.02
-KEEPALIVE_S = 30.0
-KEEPALIVES = 4  # that a peer may leave unanswered
 _COUNTER = 0xFFFFFFFFFFFFFFFF
 
 
@@ -77,19 +68,13 @@ class _Aead:
         self._shim._iv = iv[:4] + count.to_bytes(8, "big")
 
 
-class Transport(Base):
+class Transport(Attention):
     """Mixin for asyncssh's connections: the short way for channel data, quiet packet logs, a close that is heard."""
 
     _receiving: _Aead | None = None
     _sending: _Aead | None = None
     _held = b""  # the beginning of a packet that the last read broke off
-    _postponed = b""  # whole packets and what follows them, for the next turn
     _left = 0  # of this turn's packets
-    _paused = False  # nothing is read from the peer
-    _full = False
-    _heard = False  # from the peer, since the keepalive timer looked last
-    _silent = 0  # intervals without a word from the peer
-    congested = False  # what is sent now would wait here: for the peer, or for the end of a key exchange
     queued = 0  # bytes of channel requests that wait on all channels; the legs count them
     _padding = os.urandom(2 * _BLOCK)  # under an AEAD its content protects nothing: drawn once, not for each packet
 
@@ -104,15 +89,15 @@ class Transport(Base):
         if self._transport is None:
             return  # closing: what still comes is read only so that the peer hears our last words
         self._heard = True
-        self._left = _TURN
         if self._postponed:
             self._postponed += data
             return
         self._take(data)
         if self.congested and self._flooded():
-            self._pause(_PAUSE_S)
+            self._pause(PAUSE_S)
 
     def _take(self, data: bytes) -> None:
+        self._left = _TURN
         try:
             start = self._complete(data) if self._held else 0
             if start < len(data):
@@ -120,42 +105,6 @@ class Transport(Base):
         except DisconnectError as error:
             self._send_disconnect(error.code, error.reason, error.lang)
             self._force_close(error)
-
-    # A peer that sends many packets has its turns like others, and is not read from while it does not read
-
-    def _flooded(self) -> bool:
-        return self._transport is not None and self._transport.get_write_buffer_size() > _UNREAD
-
-    def _pause(self, seconds: float) -> None:
-        if self._paused or self._transport is None:
-            return
-        self._paused = True
-        self._transport.pause_reading()
-        self._loop.call_later(seconds, self._go_on)
-
-    def _go_on(self) -> None:
-        if self._transport is None:
-            return
-        if self.held_back():
-            self._heard = True  # that nothing is heard is our own doing
-        elif not self._flooded():
-            self._resume()
-            return
-        self._loop.call_later(_PAUSE_S, self._go_on)
-
-    def _resume(self) -> None:
-        self._left = _TURN
-        data, self._postponed = self._postponed, b""
-        self._take(data)
-        if self._postponed:
-            self._loop.call_soon(self._go_on)
-        elif self._transport is not None:
-            self._paused = False
-            self._transport.resume_reading()
-
-    def held_back(self) -> bool:
-        """Whether what a flood asks for cannot be recorded now."""
-        return False
 
     def _finish_recv_packet(
         self, pkttype: int, seq: int, _task: "asyncio.Task[None] | None" = None, is_async: bool = False
@@ -288,48 +237,15 @@ class Transport(Base):
     def log_received_packet(self, pkttype: int, pktid: int | None, packet: object, note: str = "") -> None:
         """Packets are never logged: they carry what must reach no log."""
 
-    def pause_writing(self) -> None:
-        """The peer reads slower than we write (asyncio.Protocol)."""
-        self._full = self.congested = True
-
-    def resume_writing(self) -> None:
-        """The peer caught up (asyncio.Protocol); feeders go on, one item each in turn, so that none waits long."""
-        self._full = False
-        self._ease()
-
-    def _ease(self) -> None:
-        self.congested = self._full or not self._kex_complete
-        if not self.congested:
-            self._feed()
-
-    def _send_kexinit(self) -> None:
-        """Begins a key exchange; asyncssh keeps what is sent meanwhile, so it must not become much."""
-        super()._send_kexinit()
-        self.congested = True
-
-    def send_newkeys(self, k: bytes, h: bytes) -> None:
-        """Called by asyncssh: our side of the key exchange is done."""
-        super().send_newkeys(k, h)
-        self._ease()
-
-    def _feed(self) -> None:
-        waiting = self.feeders()
-        while waiting:
-            waiting = [feed for feed in waiting if feed()]
-
-    def feeders(self) -> Sequence[Callable[[], bool]]:
-        """The channels that write into this connection, each as a step that says whether there is more."""
-        return ()
-
     def _force_close(self, exc: Exception | None) -> None:
         """Closes after what is buffered was sent; asyncssh's own would cut a disconnect message off."""
         transport = self._transport
         if transport is None:
             return
         self._transport = None
-        if self._paused:
-            transport.resume_reading()
         try:
+            if self._paused:
+                transport.resume_reading()
             if transport.is_closing() or not transport.can_write_eof():
                 transport.abort()
             else:
@@ -338,30 +254,6 @@ class Transport(Base):
         except (OSError, RuntimeError):
             transport.abort()  # the handle was closed under us
         self._loop.call_soon(self._cleanup, exc)
-
-    # Keepalives: one timer that looks back, not one for each read
-
-    def _reset_keepalive_timer(self) -> None:
-        self._heard = True
-
-    def _set_keepalive_timer(self) -> None:
-        self._keepalive_timer = self._loop.call_later(KEEPALIVE_S, self._keepalive_timer_callback)
-
-    def _keepalive_timer_callback(self) -> None:
-        self._silent = 0 if self._heard else self._silent + 1
-        self._heard = False
-        if self._silent > KEEPALIVES:
-            self._keepalive_timer = None
-            self.vanished(f"has not answered for {self._silent * KEEPALIVE_S:g} s")
-            return
-        self._set_keepalive_timer()
-        if self._silent:
-            self._global_request_waiters.append(self._loop.create_future())  # asyncssh expects one for the answer
-            self._send_global_request(b"keepalive@openssh.com", want_reply=True)
-
-    def vanished(self, what: str) -> None:
-        """The peer is gone without a word, as `what` says."""
-        raise NotImplementedError
 
     def open_channel(self, *arguments: bytes) -> None:
         """Sends SSH_MSG_CHANNEL_OPEN (RFC 4254 section 5.1)."""

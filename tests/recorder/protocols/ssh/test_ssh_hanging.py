@@ -23,8 +23,8 @@ _SERVE = "recorder.protocols.ssh.serve"
 _QUICK = {
     f"{_SERVE}.target:_CONNECT_LIMIT_S": 2.0,
     f"{_SERVE}.pair:_OPEN_LIMIT_S": 0.5,
-    f"{_SERVE}.transport:KEEPALIVE_S": 0.5,
-    f"{_SERVE}.transport:KEEPALIVES": 2,
+    f"{_SERVE}.attention:KEEPALIVE_S": 0.5,
+    f"{_SERVE}.attention:KEEPALIVES": 2,
 }
 _IDLE = '[limits]\nidle = "3s"\n'
 
@@ -76,7 +76,7 @@ def _ended(quick: Gateway, stage: str, after: int) -> Taped:
         ("many banners", "more than 64 KiB of banners before authentication; see whether an SSH server"),
         ("dead", "the target has not answered for 1.5 s"),
         ("garbage", "the connection to the target failed: MAC verification failed"),
-        ("exec", "idle for 3s: nothing crossed in either direction ([limits] idle)"),
+        pytest.param("exec", "idle for 3s: nothing crossed in either direction", marks=pytest.mark.long),
     ],
 )
 def test_agent_is_told_within_the_limit(quick: Gateway, agent: Client, stage: str, sentence: str) -> None:

@@ -18,8 +18,8 @@ from tests.servers.site import Site
 
 pytestmark = pytest.mark.service
 
-_TRANSPORT = "recorder.protocols.ssh.serve.transport"
-_ATTENTIVE = {f"{_TRANSPORT}:KEEPALIVE_S": 0.4, f"{_TRANSPORT}:KEEPALIVES": 2}  # gone after 1.2 s
+_ATTENTION = "recorder.protocols.ssh.serve.attention"
+_ATTENTIVE = {f"{_ATTENTION}:KEEPALIVE_S": 0.4, f"{_ATTENTION}:KEEPALIVES": 2}  # gone after 1.2 s
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,7 @@ def test_agent_that_is_stopped_loses_its_session(attentive: Gateway, agent: Clie
     assert attentive.row_when(tape.session, lambda row: row.state is State.CLOSED).reason == tape.ended["reason"]
 
 
+@pytest.mark.long
 def test_agent_that_is_stopped_while_much_is_sent_to_it_loses_its_session(attentive: Gateway, agent: Client) -> None:
     watch = attentive.watch()
     with agent.start(f"web1@{HOST}", "cat /dev/zero") as ssh:
@@ -92,7 +93,7 @@ def test_quiet_session_of_ends_that_answer_goes_on(attentive: Gateway, agent: Cl
     assert tape.noted("request") == []
 
 
-@pytest.mark.parametrize("command", ["sleep 3", "cat /dev/zero"])
+@pytest.mark.parametrize("command", [pytest.param("sleep 3", marks=pytest.mark.long), "cat /dev/zero"])
 def test_client_that_asks_is_answered(gateway: Gateway, client: Client, command: str) -> None:
     options = ("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=1")
     start = time.monotonic()
@@ -108,6 +109,7 @@ def test_client_that_asks_is_answered(gateway: Gateway, client: Client, command:
     assert time.monotonic() - start > 2
 
 
+@pytest.mark.long
 def test_asyncssh_answers_too(attentive: Gateway, agent: Client) -> None:
     async def talk() -> None:
         async with agent.connect() as connection:

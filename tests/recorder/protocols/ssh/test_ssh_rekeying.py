@@ -74,7 +74,7 @@ def test_gateway_begins_by_time(site: Site, new_gateway: NewGateway, tmp_path: P
     assert watch.tape().crossed(Kind.IN) == bytes(range(60))
 
 
-@pytest.mark.parametrize("limit", ["256K", "default 1"])
+@pytest.mark.parametrize("limit", ["256K", pytest.param("default 1", marks=pytest.mark.long)])
 def test_client_begins_by_volume_or_time(client: Client, gateway: Gateway, limit: str) -> None:
     watch = gateway.watch()
     if limit == "256K":

@@ -124,7 +124,7 @@ def _kexinit() -> bytes:
 def test_client_that_vanishes_before_it_authenticates(gateway: Gateway, said: bytes, leave: Vanish) -> None:
     watch = gateway.watch()
     ours = socket.create_connection(("127.0.0.1", gateway.port))
-    assert ours.recv(15) == b"SSH-2.0-Tachogr"
+    assert ours.recv(15) == b"SSH-2.0-OpenSSH"
     ours.sendall(said)
     leave(ours)
     watch.log(r"agent 127\.0\.0\.1:\d+ did not authenticate: ")
