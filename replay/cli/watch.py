@@ -20,7 +20,7 @@ from replay.recording.present import as_it_is
 
 _LOOK_S = 0.1
 _QUIET_S = 1.0  # after which the lines on a terminal's screen are told, though they may still change
-_PATIENCE_S = 3.0  # a writer that goes on in a new segment first lets go of the old one
+_PATIENCE_S = 1.0  # a writer that goes on in a new segment first lets go of the old one
 _BEGIN_S = 2.0  # a session is in the catalogue a moment before its tape is there
 _INTERRUPTED = 130  # as a shell has it for a program that SIGINT ended
 

@@ -51,7 +51,8 @@ def chained(before: Audit, after: Audit, unbegun: Collection[int] = ()) -> list[
     if before.header is None or after.header is None:
         return []
     own, number, previous = before.header, after.header.segment, after.header.previous
-    if number > own.segment + 1 and set(range(own.segment + 1, number)) <= set(unbegun):
+    between = sum(own.segment < other < number for other in unbegun)
+    if 0 < between == number - own.segment - 1:
         if after.header.first_frame == own.first_frame + before.frames:
             return []
         text = f"it goes on from frame {after.header.first_frame}, segment {own.segment} ends before"

@@ -14,6 +14,7 @@ from textual.events import Resize
 from textual.screen import Screen
 
 from recorder.safe import printable
+from replay.recording import State
 from replay.recording.clock import stamp
 from replay.timeline import MarkKind, Moment, NoSuchMoment
 from replay.tui.arrangement import arrangement
@@ -145,7 +146,8 @@ class Player(Screen[None]):
         state = self.deck.state
         if state is not self._told_state:
             self._told_state = state
-            reason = printable(self.deck.recording.session.reason, limit=_REASON) if self.deck.over else ""
+            closed = state is State.CLOSED
+            reason = printable(self.deck.recording.session.reason, limit=_REASON) if closed else ""
             self._say(f"{TOLD[state]}{reason and f': {reason}'}")
         if self.deck.over and self._growth is not None:
             self._growth.stop()
@@ -259,11 +261,10 @@ class Player(Screen[None]):
         self._jumped()
 
     def action_follow(self) -> None:
-        if self.deck.over:
-            self._say(f"there is nothing to follow: {TOLD[self.deck.state]}")
-            return
         self.deck.seek_end()
         self._jumped()
+        if not self.deck.live:
+            self._say(f"there is nothing to follow: {TOLD[self.deck.state]}")
 
     def action_tenth(self, tenth: int) -> None:
         self.deck.seek_played(self.deck.playback.folding.duration * tenth // 10)

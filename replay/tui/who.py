@@ -55,7 +55,9 @@ def _told(session: Session, damage: Sequence[Damage], recoveries: Sequence[str])
         _field(text, label, value, who.sources.get(name) or (Source.OBSERVED if name in ("target", "login") else None))
     text.append("\ntape       ", "dim")
     text.append(SIGNS[session.state])
-    text.append(f"\n           {words.size(session.bytes_in)} in, {words.size(session.bytes_out)} out\n", "dim")
+    if session.ended is not None:  # it is counted at the end
+        text.append(f"\n           {words.size(session.bytes_in)} in, {words.size(session.bytes_out)} out", "dim")
+    text.append("\n")
     for name, count in sorted(session.verdicts.items()):
         text.append(f"{'◆ ' if name == 'denied' else ''}{printable(name, limit=20)} {count}\n")
     if session.reason:

@@ -9,6 +9,7 @@ import asyncssh
 from tests.servers.gateway import TargetEntry
 
 NAME = "web-made"
+_CLOSE_LIMIT_S = 10.0
 
 
 class Session(asyncssh.SSHServerSession[bytes]):
@@ -45,8 +46,12 @@ class Session(asyncssh.SSHServerSession[bytes]):
 
 
 class _Owner(asyncssh.SSHServer):
-    def __init__(self, factory: Callable[[], Session]) -> None:
+    def __init__(self, factory: Callable[[], Session], accepted: list[asyncssh.SSHServerConnection]) -> None:
         self._factory = factory
+        self._accepted = accepted
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._accepted.append(conn)
 
     def begin_auth(self, username: str) -> bool:
         return False
@@ -59,11 +64,23 @@ class _Owner(asyncssh.SSHServer):
 async def target(factory: Callable[[], Session] = Session) -> AsyncIterator[TargetEntry]:
     """Serves until the context ends; what the gateway's configuration needs."""
     key = asyncssh.generate_private_key("ssh-ed25519")
+    accepted: list[asyncssh.SSHServerConnection] = []
     acceptor = await asyncssh.listen(
-        "127.0.0.1", 0, server_factory=lambda: _Owner(factory), server_host_keys=[key], encoding=None, config=[]
+        "127.0.0.1",
+        0,
+        server_factory=lambda: _Owner(factory, accepted),
+        server_host_keys=[key],
+        encoding=None,
+        config=[],
     )
-    async with acceptor:
+    try:
         public = key.export_public_key().decode().strip()
         yield TargetEntry(NAME, f"127.0.0.1:{acceptor.get_port()}", public)
+    finally:
+        # What is left open would be found, and complained of, in the middle of some later test.
         acceptor.close()
-        await asyncio.sleep(0)
+        for connection in accepted:
+            connection.abort()
+        async with asyncio.timeout(_CLOSE_LIMIT_S):
+            await asyncio.gather(*(connection.wait_closed() for connection in accepted))
+            await acceptor.wait_closed()

@@ -1,7 +1,6 @@
 """Runs the checks side by side, each within its time, and puts the findings in order."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,14 +21,12 @@ from recorder.gateway.doctor import (
     tapes,
     targets,
 )
-from recorder.gateway.doctor.finding import Finding, warn, wrong
+from recorder.gateway.doctor.finding import Finding, defect, warn, wrong
 from recorder.gateway.doctor.setup import Setup, look_around
 from recorder.safe import printable
 
 _LIMIT_S = 11.0
 _SILENT = f"gave no answer within {_LIMIT_S:.0f} s: see `dmesg`, and whether a disk or a name server is down"
-
-log = logging.getLogger("tacho.doctor")
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 _Check = tuple[str, Callable[[Setup], Iterable[Finding]]]
@@ -97,11 +94,8 @@ async def _within(name: str, check: Callable[[Setup], Iterable[Finding]], setup:
     except OSError as error:
         where = printable(str(error.filename or setup.config.data))
         return [warn(name, f"{where} could not be looked at ({error.strerror or error}): run `{setup.as_gateway()}`")]
-    except Exception as error:
-        # A defect in one check must not hide what the others found.
-        log.debug("the check of %s", name, exc_info=True)
-        what = f"it was not looked at, by a defect of tacho ({type(error).__name__})"
-        return [warn(name, f"{what}: report what `tacho doctor --debug` says")]
+    except Exception as error:  # noqa: BLE001 - a defect in one check must not hide what the others found
+        return [defect(name, error)]
 
 
 def _not_ours(name: str) -> Callable[[Setup], Iterable[Finding]]:

@@ -1,7 +1,10 @@
 """What a check found: the only thing that checks give."""
 
+import logging
 from dataclasses import dataclass
 from enum import StrEnum
+
+log = logging.getLogger("tacho.doctor")
 
 
 class Level(StrEnum):
@@ -34,6 +37,13 @@ def warn(about: str, text: str) -> Finding:
 def wrong(about: str, text: str) -> Finding:
     """Something does not work until it is mended."""
     return Finding(Level.WRONG, about, text)
+
+
+def defect(about: str, error: Exception) -> Finding:
+    """A check failed by itself; its traceback is logged for --debug."""
+    log.debug("the check of %s", about, exc_info=error)
+    what = f"it was not looked at, by a defect of tacho ({type(error).__name__})"
+    return warn(about, f"{what}: report what `tacho doctor --debug` says")
 
 
 def counted(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from recorder import identity
 from recorder.gateway.doctor import credentials
 from recorder.gateway.doctor.credentials import Credential
-from recorder.gateway.doctor.finding import Finding, ok, warn, wrong
+from recorder.gateway.doctor.finding import Finding, defect, ok, warn, wrong
 from recorder.gateway.doctor.setup import Setup
 from recorder.gateway.secrets import Secrets
 from recorder.model import Secret, Target
@@ -31,8 +31,11 @@ async def check(setup: Setup) -> list[Finding]:
     keys: dict[Secret, asyncio.Task[Credential]] = {}
 
     async def key_of(secret: Secret, names: list[str]) -> Credential:
-        async with commands:
-            return await credentials.look(setup, secrets, secret, names)
+        try:
+            async with commands:
+                return await credentials.look(setup, secrets, secret, names)
+        except Exception as error:  # noqa: BLE001 - a defect in one check must not hide what the others found
+            return Credential((defect(f"key of {names[0]}", error),))
 
     async def visit(target: Target) -> None:
         try:
@@ -42,6 +45,8 @@ async def check(setup: Setup) -> list[Finding]:
         except UnicodeError:
             mend = f"correct address in {setup.config.path}"
             found[target.name].append(wrong(_about(target), f"{quoted(target.host, 64)} is no name of a host: {mend}"))
+        except Exception as error:  # noqa: BLE001 - as above
+            found[target.name].append(defect(_about(target), error))
         looked.add(target.name)
 
     try:

@@ -3,6 +3,7 @@
 import hashlib
 import random
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -323,9 +324,10 @@ def test_mangled_segments_crash_nothing_and_are_found(tmp_path: Path) -> None:
 def noise_after(tape: Tape) -> bytes:
     """What follows in the first segment after what counts of it."""
     first, second = store.segments(tape.folder)
-    header = SegmentReader(second).header
-    assert header.previous is not None
-    return first.read_bytes()[header.previous.length :]
+    with closing(SegmentReader(second)) as reader:
+        before = reader.header.previous
+    assert before is not None
+    return first.read_bytes()[before.length :]
 
 
 def test_a_segment_of_any_number_is_none_that_follows(tmp_path: Path) -> None:

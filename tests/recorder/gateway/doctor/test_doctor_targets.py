@@ -88,6 +88,13 @@ def test_a_target_without_an_address(folder: Folder) -> None:
     assert text.startswith("cannot reach target web1 (web1.invalid:22): ")
 
 
+def test_a_target_whose_host_is_no_name(folder: Folder) -> None:
+    flight = folder.make(folder.web(), folder.web(name="web2", address="web..2:22"))
+    assert doctor(flight).wrong == [
+        ("target web2", f'"web..2" is no name of a host: correct address in {folder.config}')
+    ]
+
+
 def test_a_target_that_is_silent_holds_nobody_up(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_targets, "_LOOK_S", 0.3)
     with socket.socket() as silent:
