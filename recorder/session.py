@@ -109,10 +109,15 @@ class Door:
         return settling
 
     def note(self, name: str, stream: int = 0, **facts: object) -> None:
-        """Records a fact that is not bytes; what the agent asserts of itself also goes to the row."""
+        """Records a fact that is not bytes; what is asserted, and what cannot be read, also goes to the row."""
         self._tape.append(Kind.NOTE, stream, {"name": name, **facts})
         if name == "asserted":
             self._assert({key: str(value) for key, value in facts.items()})
+        elif name == "not-captured":
+            what = str(facts.get("what", ""))
+            if what not in self._session.not_captured:
+                self._session = replace(self._session, not_captured=(*self._session.not_captured, what))
+                self._rows.put(self._session)
 
     def _assert(self, facts: dict[str, str]) -> None:
         who = identity.asserted(self._session.attribution, facts)

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from google_crc32c import extend, value
 
+from recorder.format import store
+
 CAPACITY = 16 * 1024 * 1024  # bytes of entries
 HEADER = 4096  # bytes before them
 PACKED = 0x100  # the body is msgpack
@@ -20,6 +22,7 @@ OPEN_TAPE, URGENT, CLOSE_TAPE = 0x201, 0x202, 0x203  # kinds that are instructio
 LEFT = ".left"  # suffix of files of entries that their tape could not take
 
 _MAGIC = b"TACHOJ\x00\x01"
+_VERSION_AT = 6
 _FREED = struct.Struct("=Q")
 _FREED_AT = 64
 _HEAD = struct.Struct("=QQQ16sIIII")  # position, number, t, session, kind, stream, remaining, size
@@ -152,7 +155,8 @@ def _sums(ring: memoryview, offset: int, body: bytes | memoryview) -> bool:
 def create(path: Path) -> int:
     """An empty journal at `path`, in place of any that was there; returns its descriptor.
 
-    Its room is allocated and written, so that no later access can meet a full disk; OSError when that cannot be.
+    Its room is written, so that no later access can meet a full disk, and it is on disk under its name; OSError when
+    that cannot be.
     """
     fresh = path.with_name(f"{path.name}.new")
     descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -161,8 +165,9 @@ def create(path: Path) -> int:
         for at in range(0, CAPACITY, _PIECE):
             os.pwrite(descriptor, zeros, HEADER + at)
         os.pwrite(descriptor, _MAGIC.ljust(HEADER, b"\x00"), 0)
-        os.posix_fallocate(descriptor, 0, HEADER + CAPACITY)
+        os.fsync(descriptor)
         fresh.replace(path)
+        store.sync_folder(path.parent)
     except OSError:
         os.close(descriptor)
         fresh.unlink(missing_ok=True)
@@ -170,14 +175,21 @@ def create(path: Path) -> int:
     return descriptor
 
 
+class NoJournal(Exception):
+    """A file that stands in a journal's place and cannot be read as one; the text says why."""
+
+
 def leftover(path: Path) -> list[Item]:
-    """The whole entries that a journal still holds; none when there is no journal at `path`, or another file."""
+    """The whole entries that a journal still holds, none when there is no file at `path`; NoJournal, or OSError."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    if len(content) != HEADER + CAPACITY or not content.startswith(_MAGIC):
-        return []
+    if not content.startswith(_MAGIC):
+        version = content.startswith(_MAGIC[:_VERSION_AT])
+        raise NoJournal("it is the journal of another version" if version else "it does not begin as a journal")
+    if len(content) != HEADER + CAPACITY:
+        raise NoJournal(f"it has {len(content)} bytes, a journal has {HEADER + CAPACITY}")
     (freed,) = _FREED.unpack_from(content, _FREED_AT)
     ring = memoryview(content)[HEADER:]
     found: list[Item] = []

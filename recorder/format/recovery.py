@@ -108,7 +108,7 @@ def recover(
     """
     left = sorted(folder.glob(f"*{journal.LEFT}"))
     waiting: dict[str, list[Item]] = {}
-    for item in itertools.chain(*(journal.unpack_left(path) for path in left), journal.leftover(folder / JOURNAL)):
+    for item in itertools.chain(*(journal.unpack_left(path) for path in left), _leftover(folder / JOURNAL)):
         waiting.setdefault(str(UUID(bytes=item.session)), []).append(item)
     unfinished = set(known)
     for session in sorted({*unfinished, *waiting, *store.latest_sessions(tapes, now)}):
@@ -124,6 +124,16 @@ def recover(
             yield found
     for path in left:
         path.unlink()
+
+
+def _leftover(path: Path) -> list[Item]:
+    try:
+        return journal.leftover(path)
+    except journal.NoJournal as error:
+        mend = "recover with the tacho that wrote it, or move it elsewhere to start without what it holds"
+        raise RecoveryError(f"the journal {path} cannot be read: {error}; {mend}") from None
+    except OSError as error:
+        raise RecoveryError(f"cannot read the journal {path}: {error.strerror}; mend its rights") from None
 
 
 def _is_complete(tapes: Path, session: str) -> bool:

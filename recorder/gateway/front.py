@@ -97,7 +97,11 @@ class GatewayFront:
             target, login = identity.destination(knock.user, knock.listener_target, self.config.targets)
         except identity.Unknown as error:
             raise Refused(str(error)) from None
-        if not policy.reaches(knock.agent, target):
+        # A reload may have come between the proof and this.
+        agent = next((agent for agent in self.config.agents if agent.name == knock.agent.name), None)
+        if agent is None:
+            raise Refused(f"agent {knock.agent.name} was taken out of the configuration")
+        if not policy.reaches(agent, target):
             raise Refused(f"agent {knock.agent.name} may not reach {target.name}: add it to the agent's targets")
         if login not in target.logins:
             raise Refused(f"login {quoted(login, 64)} is not among the logins of {target.name}")

@@ -12,6 +12,8 @@ from recorder.config import Config
 from recorder.format import guard, recovery
 from recorder.gateway import recovered
 
+_RESTORE = "restore it from a backup, or see `tacho doctor` for how to make another"
+
 
 class StartError(Exception):
     """The gateway cannot start; the text is one sentence: what, where, the mend."""
@@ -22,13 +24,11 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(path.read_bytes(), None)
     except OSError as error:
-        raise StartError(f"cannot read the gateway's key {path}: {error.strerror}; run `tacho init`") from None
+        raise StartError(f"cannot read the gateway's key {path}: {error.strerror}; {_RESTORE}") from None
     except (ValueError, TypeError):
-        raise StartError(
-            f"{path} is no PEM private key; restore it, or make another folder with `tacho init`"
-        ) from None
+        raise StartError(f"{path} is no PEM private key; {_RESTORE}") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise StartError(f"{path} is no Ed25519 key; restore it, or make another folder with `tacho init`")
+        raise StartError(f"{path} is no Ed25519 key; {_RESTORE}")
     return key
 
 
@@ -37,7 +37,7 @@ def host_key(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StartError(f"cannot read the SSH host key {path}: {error.strerror}; run `tacho init`") from None
+        raise StartError(f"cannot read the SSH host key {path}: {error.strerror}; {_RESTORE}") from None
 
 
 def check_folder(path: Path) -> None:

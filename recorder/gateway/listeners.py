@@ -51,7 +51,8 @@ class Listeners:
         try:
             return await ssh.listen(listener, [self._host_key], self._front, self._spawn, config.limits, self._crowd)
         except ValueError as error:
-            raise StartError(f"{self._host_key_file} holds {error}: restore it, or run `tacho init` anew") from None
+            mend = "restore it from a backup, or see `tacho doctor` for how to make another"
+            raise StartError(f"{self._host_key_file} holds {error}: {mend}") from None
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             where = f"{listener.host}:{listener.port}"

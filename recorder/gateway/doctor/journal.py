@@ -28,7 +28,12 @@ def check(setup: Setup) -> Iterator[Finding]:
         else:
             yield ok(_ABOUT, f"{folder / JOURNAL} is in use by the gateway")
         return
-    waiting = _sessions([*left, folder / JOURNAL])
+    try:
+        waiting = _sessions([*left, folder / JOURNAL])
+    except journal.NoJournal as error:
+        mend = f"recover with the tacho that wrote it, or move {folder / JOURNAL} elsewhere"
+        yield wrong(_ABOUT, f"it cannot be read ({error}), so no gateway starts: {mend}")
+        return
     if waiting:
         what = f"what {counted(waiting, 'session')} of a gateway that was killed did last waits in {folder}"
         yield warn(_ABOUT, f"{what}: the next start recovers them, run `{setup.start()}`")
@@ -48,7 +53,7 @@ def _sessions(paths: Iterable[Path]) -> int:
     for path in paths:
         size = path.stat().st_size if path.exists() else 0
         if path.name == JOURNAL:
-            items = journal.leftover(path) if size == _SIZE else []
+            items = journal.leftover(path) if size <= _SIZE else []
         else:
             items = journal.unpack_left(path) if size <= _LEFT_LIMIT else []
         found.update(UUID(bytes=item.session) for item in items)

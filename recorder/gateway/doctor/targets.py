@@ -42,9 +42,6 @@ async def check(setup: Setup) -> list[Finding]:
             async with places:
                 async for finding in _visit(target, keys):
                     found[target.name].append(finding)
-        except UnicodeError:
-            mend = f"correct address in {setup.config.path}"
-            found[target.name].append(wrong(_about(target), f"{quoted(target.host, 64)} is no name of a host: {mend}"))
         except Exception as error:  # noqa: BLE001 - as above
             found[target.name].append(defect(_about(target), error))
         looked.add(target.name)

@@ -198,13 +198,30 @@ def test_frames_that_are_nowhere_are_said_in_a_gap(tmp_path: Path) -> None:
     assert verify(segments(data)).faults == ()
 
 
-def test_garbage_in_place_of_a_journal_is_no_journal(tmp_path: Path) -> None:
-    data = crashed(tmp_path / "data", frames=300, pause=0.3)
-    for content in (b"", b"x" * 100, os.urandom(journal.HEADER + journal.CAPACITY)):
-        (data / "journal" / JOURNAL).write_bytes(content)
-        assert journal.leftover(data / "journal" / JOURNAL) == []
-    recovered(data)
-    assert verify(segments(data)).faults == ()
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "does not begin as a journal"),
+        (b"x" * 100, "does not begin as a journal"),
+        (b"TACHOJ\x00\x02".ljust(journal.HEADER + journal.CAPACITY, b"\0"), "the journal of another version"),
+        (b"TACHOJ\x00\x01", "it has 8 bytes"),
+    ],
+)
+def test_what_is_no_journal_is_not_overwritten(tmp_path: Path, content: bytes, why: str) -> None:
+    path = tmp_path / "journal" / JOURNAL
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(RecoveryError, match=why) as caught:
+        recovered(tmp_path)
+    assert "or move it elsewhere" in str(caught.value)
+    assert path.read_bytes() == content
+
+
+def test_a_journal_of_garbage_has_no_entries(tmp_path: Path) -> None:
+    path = tmp_path / JOURNAL
+    whole = b"TACHOJ\x00\x01".ljust(journal.HEADER, b"\0") + os.urandom(journal.CAPACITY)
+    path.write_bytes(whole)
+    assert journal.leftover(path) == []
 
 
 def test_a_disk_that_cannot_take_the_recovery_says_so_and_loses_nothing(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.servers.tapes import Taped, all_sessions, until
 pytestmark = pytest.mark.service
 
 _MIB = 1024 * 1024
+RESTORE = "restore it from a backup, or see `tacho doctor` for how to make another"
 
 
 # Start
@@ -49,7 +50,7 @@ def test_key_that_is_missing(site: Site, tmp_path: Path, missing: str, sentence:
     (folder / "var" / missing).unlink()
     status, said = refusal_to_start(folder)
     assert status == 1
-    assert said == f"tacho: {sentence} {folder}/var/{missing}: No such file or directory; run `tacho init`\n"
+    assert said == f"tacho: {sentence} {folder}/var/{missing}: No such file or directory; {RESTORE}\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n"])

@@ -43,6 +43,18 @@ def read(packet: SSHPacket) -> Forward:
     return Forward(host, port, originator, originator_port, arguments)
 
 
+def sealed(beginning: bytes) -> str | None:
+    """Which encrypted protocol a connection speaks by its first bytes; None when it is none that is known.
+
+    RFC 4253 section 4.2 (the version of SSH), RFC 8446 section 5.1 (a handshake record of TLS).
+    """
+    if beginning.startswith(b"SSH-"):
+        return "ssh"
+    if beginning[:2] == b"\x16\x03" and len(beginning) > 5 and beginning[5] in (1, 2):
+        return "tls"
+    return None
+
+
 def _address(host: bytes, port: int) -> bytes:
     return b"[%b]:%d" % (host, port) if b":" in host and not host.startswith(b"[") else b"%b:%d" % (host, port)
 

@@ -16,7 +16,7 @@ from recorder.model import Effect, Operation
 from recorder.protocol import Direction, Gate
 from recorder.protocols.ssh.serve.certificate import Grants, in_place_of, original_command
 from recorder.protocols.ssh.serve.channel import Leg
-from recorder.protocols.ssh.serve.forward import Forward
+from recorder.protocols.ssh.serve.forward import Forward, sealed
 from recorder.protocols.ssh.serve.items import Data, Eof, Item, Opening, Reply, Request
 from recorder.protocols.ssh.serve.transport import Transport
 from recorder.protocols.ssh.sftp import Framing, is_sftp
@@ -49,6 +49,7 @@ class ChannelPair:
         self._unanswered: list[str] = []
         self._is_sftp = False  # what was last asked for
         self._framing: tuple[Framing, Framing] | None = None  # the agent's and the target's packets, on sftp alone
+        self._unrecognised = False  # whether the first bytes of a forwarded connection are still to come
         self._spawn = spawn
         self._grants = grants
         self._deadlines: dict[Leg, asyncio.TimerHandle] = {}
@@ -79,6 +80,7 @@ class ChannelPair:
             self._fail(OPEN_ADMINISTRATIVELY_PROHIBITED, verdict.reason, "en")
             return
         self.gate.note("forward", self.stream, host=_text(forward.host), port=forward.port, content="not parsed")
+        self._unrecognised = True
         try:
             self._ask_target(opening, target, _FORWARD_LIMIT_S)
         except ChannelOpenError as error:
@@ -163,7 +165,10 @@ class ChannelPair:
         other = self._other(leg)
         if other is None or other.close_received:
             self._unwanted += len(data)
-        elif leg is self.agent:
+            return
+        if self._unrecognised:
+            self._recognise(data)
+        if leg is self.agent:
             left = 0 if self._framing is None else self._framing[0].cross(data)
             settling = self.gate.cross(Direction.IN, self.stream, data, other.send_data, left)
             if settling is not None:
@@ -172,6 +177,13 @@ class ChannelPair:
         else:
             left = 0 if self._framing is None else self._framing[1].cross(data)
             self.gate.cross(Direction.OUT, self.stream, data, other.send_data, left)
+
+    def _recognise(self, data: bytes) -> None:
+        """Notes what is carried but cannot be read: an encrypted connection inside a forwarded one."""
+        self._unrecognised = False
+        what = sealed(data)
+        if what is not None:
+            self.gate.note("not-captured", self.stream, what=what, why="it is encrypted from end to end")
 
     def _settled(self, settling: "asyncio.Future[None]") -> None:
         """What the agent sent is on disk and released: the next may come (durable mode)."""

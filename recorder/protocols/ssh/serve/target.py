@@ -206,6 +206,10 @@ async def dial(
         raise TargetUnavailable(
             f"no SSH connection to {where}: {why}; see whether an SSH server listens there"
         ) from None
+    except UnicodeError:
+        raise TargetUnavailable(
+            f"cannot reach {where}: its host is no name; correct its address in the configuration"
+        ) from None
     except OSError as error:
         why = error.strerror or str(error)
         raise TargetUnavailable(f"cannot reach {where}: {why}; see whether it is up and the address is right") from None
@@ -214,12 +218,23 @@ async def dial(
 
 def known_hosts(target: Target) -> object:
     """The trusted keys in asyncssh's form; never empty, because asyncssh would then read ~/.ssh/known_hosts."""
-    if not target.host_keys:
-        return target.known_hosts
+    if target.known_hosts is not None and not target.host_keys:
+        return _read_known_hosts(target.known_hosts, target.name)
     try:
         return [asyncssh.import_public_key(key) for key in target.host_keys], [], []
     except asyncssh.KeyImportError:
         raise TargetUnavailable(f"the host_key of target {target.name} is no public key in OpenSSH form") from None
+
+
+def _read_known_hosts(path: str, name: str) -> object:
+    try:
+        return asyncssh.read_known_hosts(path)
+    except OSError as error:
+        why = error.strerror or str(error)
+    except ValueError as error:  # asyncssh says which line
+        why = str(error)
+    mend = "mend it, or set host_key"
+    raise TargetUnavailable(f"the known_hosts of target {name}, {path}, cannot be used: {why}; {mend}")
 
 
 async def closed(connection: TargetConnection | None, limit: float = 3.0) -> None:

@@ -91,7 +91,10 @@ def test_a_target_without_an_address(folder: Folder) -> None:
 def test_a_target_whose_host_is_no_name(folder: Folder) -> None:
     flight = folder.make(folder.web(), folder.web(name="web2", address="web..2:22"))
     assert doctor(flight).wrong == [
-        ("target web2", f'"web..2" is no name of a host: correct address in {folder.config}')
+        (
+            "target web2",
+            "cannot reach target web2 (web..2:22): its host is no name; correct its address in the configuration",
+        )
     ]
 
 

@@ -124,6 +124,21 @@ def test_jump_through_the_gateway_to_another_sshd(site: Site, behind: Behind, ag
     tape = watch.tape()
     assert tape.crossed(Kind.IN).startswith(b"SSH-2.0-OpenSSH")
     assert tape.crossed(Kind.OUT).startswith(b"SSH-2.0-OpenSSH")
+    assert tape.noted("not-captured") == [{"what": "ssh", "why": "it is encrypted from end to end"}]
+    assert behind.gateway.row_when(tape.session, lambda row: row.ended).not_captured == ("ssh",)
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [(b"\x16\x03\x01\x02\x00\x01\x00", ["tls"]), (b"plain text", []), (b"\x16", []), (b"\x16\x03\x01\x02\x00\x09", [])],
+)
+def test_what_is_encrypted_inside_is_listed_as_not_captured(
+    behind: Behind, agent: Client, said: bytes, what: list[str]
+) -> None:
+    watch = behind.gateway.watch()
+    done = agent.ssh("-W", f"127.0.0.1:{behind.port}", f"web-bastion@{HOST}", stdin=said)
+    assert done.stdout == said + _BYE
+    assert [facts["what"] for facts in watch.tape().noted("not-captured")] == what
 
 
 def test_names_are_compared_without_case_and_reach_the_target_as_written(behind: Behind, agent: Client) -> None:
