@@ -4,7 +4,6 @@ It ends when the worker lets go of it; when the worker died, it first writes all
 """
 
 import contextlib
-import errno
 import gc
 import os
 import queue
@@ -15,28 +14,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import astuple
 from pathlib import Path
 
 import msgpack
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from recorder.format import journal, layout, reserve
-from recorder.format.reader import UnreadableTape
+from recorder.format.reports import Reports
+from recorder.format.trouble import Trouble
 from recorder.format.writer import Segment
 from recorder.format.writing import Site, Sync, Writing
-from recorder.model import Head, Mode
+from recorder.model import Mode
 
 _TICK_S = layout.FLUSH_US / 2e6
 _IDLE_S = 1.0
 _BATCH = 1024 * 1024  # bytes taken from the journal before they are written out
 _PRESSURE = 4 * 1024 * 1024  # bytes of the journal behind which a tape must not stay unsynced
 _SYNCERS = 2  # threads that wait for the disk
-_AGAIN_US = 1_000_000  # what the disk had no room for is tried again this often
-_LOST_AGAIN_US = 5_000_000  # and a best-effort tape that is left out this often
 _LEAVE_LIMIT_S = 20.0
-_REOPENED = 3  # new segments in a row without a sync that succeeds
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Scribe:
@@ -53,16 +48,13 @@ class Scribe:
     ) -> None:
         self._journal = memory
         self._link = link
-        self._mode = mode
+        self._reports = Reports(link)
         self._site = Site(tapes, folder, gateway, memory, self._make_room)
         self._reserve = reserve.Reserve(folder / reserve.NAME)
+        self._trouble = Trouble(mode, tapes, self._reserve, self._reports)
         self._writing: dict[bytes, Writing] = {}
-        self._full = False
-        self._heads_waiting: dict[tuple[str, int, bool], Head] = {}
-        self._heads_sent = 0
         self._announced = 0
         self._told = 0  # how far the worker was told that the journal is freed
-        self._sending = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._syncs: queue.SimpleQueue[Sync | None] = queue.SimpleQueue()
         self._synced: queue.SimpleQueue[Sync] = queue.SimpleQueue()
@@ -72,7 +64,7 @@ class Scribe:
 
     def run(self) -> None:
         """Writes until the worker lets go."""
-        self._send("ready")
+        self._reports.send("ready")
         alive = True
         while alive:
             busy = any(
@@ -136,12 +128,12 @@ class Scribe:
 
     def _append(self, writing: Writing) -> None:
         now = _now()
-        if writing.missing is not None or writing.reopening or writing.broken or now < writing.retry_at:
+        if writing.troubled or now < writing.retry_at:
             return
         if writing.dirty_since is None:
             writing.dirty_since = now
         for head in writing.append():
-            self._head(head, running=False)
+            self._reports.head(head, running=False)
         segment = writing.segment
         if segment is not None and segment.chunk_open_since != writing.chunk_first:
             writing.chunk_first, writing.chunk_began = segment.chunk_open_since, now
@@ -154,20 +146,15 @@ class Scribe:
         for writing in list(self._writing.values()):
             self._guarded(writing, self._due)
         self._free()
-        self._send_heads(_now())
+        self._reports.send_heads()
 
     def _due(self, writing: Writing) -> None:
         segment, now = writing.segment, _now()
         if now < writing.retry_at:
             return
-        if writing.broken:
-            self._set_aside(writing)
-            return
-        if writing.reopening is not None:
-            self._reopen(writing, writing.reopening)
-            return
-        if writing.missing is not None:
-            self._find_again(writing)
+        if self._trouble.try_again(writing):
+            if writing.over:
+                del self._writing[writing.key]
             return
         if writing.entries:
             self._append(writing)  # what an earlier try left
@@ -191,7 +178,7 @@ class Scribe:
     def _complete(self, writing: Writing, segment: Segment) -> None:
         if not writing.completed:
             writing.completed = True
-            self._head(segment.complete(time.time_ns()), running=False)
+            self._reports.head(segment.complete(time.time_ns()), running=False)
         else:
             segment.flush()  # what a full disk left
         self._syncs.put(writing.begin_sync(segment))
@@ -201,17 +188,17 @@ class Scribe:
         if segment.chunk_open_since is None:
             if now - writing.last_head >= layout.IDLE_CHECKPOINT_US:
                 if writing.last_head:
-                    self._head(segment.checkpoint(time.time_ns()), running=False)
+                    self._reports.head(segment.checkpoint(time.time_ns()), running=False)
                 writing.last_head = now
         elif now - writing.chunk_began >= layout.CHUNK_US:
-            self._head(segment.end_chunk(time.time_ns()), running=False)
+            self._reports.head(segment.end_chunk(time.time_ns()), running=False)
             writing.sealed = True
             writing.dirty_since = writing.dirty_since or now
             writing.last_head = now
         elif now - writing.last_running >= layout.HEAD_US:
             head = segment.running_head(time.time_ns()) if writing.last_running else None
             if head is not None:
-                self._head(head, running=True)
+                self._reports.head(head, running=True)
             writing.last_running = now
 
     # Syncs
@@ -228,21 +215,20 @@ class Scribe:
         earlier, writing.error = writing.error, None
         if sync.error is not None:
             writing.unsynced(sync)
-            self._unsynced(writing, sync.error)
+            self._trouble.unsynced(writing, sync.error)
             return
         writing.synced(sync)
-        if self._full:
-            self._full = not self._reserve.hold(len(self._writing))
+        self._trouble.over(len(self._writing))
         if earlier is not None:
-            self._failed(writing, earlier)
+            self._trouble.failed(writing, earlier)
             return
-        self._send("synced", writing.key, sync.frames, sync.size, sync.last_t)
+        self._reports.send("synced", writing.key, sync.frames, sync.size, sync.last_t)
         if writing.completed:
             sync.segment.abandon()
             del self._writing[writing.key]
-            self._send_heads(_now() + layout.FLUSH_US)
+            self._reports.send_heads(now=True)
             size = sum(path.stat().st_size for path in sync.segment.path.parent.glob("*.tape"))
-            self._send("closed", writing.key, size, sync.frames, sync.segment.number + 1, writing.gaps)
+            self._reports.send("closed", writing.key, size, sync.frames, sync.segment.number + 1, writing.gaps)
 
     def _free(self) -> None:
         """Gives the worker room: everything before the first entry that is on no disk but the journal's."""
@@ -251,105 +237,16 @@ class Scribe:
         if position > self._told:
             self._told = position
             self._journal.free(position)
-            self._send("freed")
-
-    # Failures
+            self._reports.send("freed")
 
     def _guarded(self, writing: Writing, step: Callable[[Writing], None]) -> None:
         try:
             step(writing)
         except OSError as error:
-            self._failed(writing, error)
+            self._trouble.failed(writing, error)
 
     def _make_room(self) -> bool:
-        """Called when the disk is full: gives the reserve away, once, and lets every session end."""
-        if self._mode is Mode.BEST_EFFORT:
-            return False
-        released = self._reserve.release()
-        if not self._full:
-            self._full = True
-            for writing in self._writing.values():
-                self._tell_full(writing)
-        return released
-
-    def _tell_full(self, writing: Writing) -> None:
-        where = self._site.tapes
-        self._send("full", writing.key, f"the disk of {where} is full; make room, then connect again")
-
-    def _failed(self, writing: Writing, error: OSError) -> None:
-        """What follows when the disk does not take something: nothing that was recorded is given up."""
-        if error.errno in _FULL and self._mode is not Mode.BEST_EFFORT:
-            self._full = True
-            self._tell_full(writing)
-            writing.retry_at = _now() + _AGAIN_US
-        elif writing.syncing is not None:
-            writing.error = error  # its file is in use until that sync has settled
-            writing.retry_at = _now() + _AGAIN_US
-        else:
-            self._unsynced(writing, error)
-
-    def _unsynced(self, writing: Writing, error: OSError) -> None:
-        """The file cannot be relied on any more, whatever the error: a sync of it may have been told of just once."""
-        if self._mode is Mode.BEST_EFFORT:
-            if writing.missing is None:
-                self._warn(writing, error, "the session goes on unrecorded until it can be")
-            writing.lose()
-            writing.retry_at = _now() + _LOST_AGAIN_US
-        elif writing.segment is not None and writing.reopened < _REOPENED:
-            self._reopen(writing, error)
-        else:
-            self._give_up(writing, error)
-
-    def _reopen(self, writing: Writing, error: OSError) -> None:
-        if not writing.reopening:
-            writing.reopened += 1
-            self._warn(writing, error, "it goes on in a new segment")
-        writing.reopening, writing.retry_at = error, 0
-        try:
-            writing.reopen()
-            writing.reopening, writing.dirty_since = None, _now()
-            for head in writing.append():
-                self._head(head, running=False)
-        except UnreadableTape as unreadable:
-            self._give_up(writing, OSError(errno.EIO, str(unreadable)))
-        except OSError as again:
-            if again.errno not in _FULL:
-                writing.reopening = None  # the next try is another one, and they are counted
-            self._failed(writing, again)
-
-    def _warn(self, writing: Writing, error: OSError, then: str) -> None:
-        where = error.filename or (writing.segment.path if writing.segment is not None else self._site.tapes)
-        self._send("warning", f"session {writing.session}: cannot write {where}: {error.strerror}; {then}")
-
-    def _give_up(self, writing: Writing, error: OSError) -> None:
-        """A tape that cannot be written is left as it is; its session is told and ends."""
-        where = error.filename or (writing.segment.path if writing.segment is not None else self._site.tapes)
-        mend = "make room or mend the folder's rights"
-        self._send("failed", writing.key, f"cannot write the tape in {where}: {error.strerror}; {mend}")
-        writing.broken = True
-        if writing.segment is not None:
-            writing.segment.abandon()
-        self._set_aside(writing)
-
-    def _set_aside(self, writing: Writing) -> None:
-        """Keeps what the tape could not take beside the journal, so that other sessions have room."""
-        try:
-            writing.set_aside()
-        except OSError as error:
-            if writing.retry_at == 0:
-                self._warn(writing, error, "the journal keeps it")
-            writing.retry_at = _now() + _AGAIN_US
-
-    def _find_again(self, writing: Writing) -> None:
-        """Best-effort: another try to write a tape that is left out."""
-        try:
-            writing.find_again("the tape could not be written")
-            writing.dirty_since, writing.retry_at = _now(), 0
-        except (OSError, UnreadableTape):
-            if writing.closing:
-                del self._writing[writing.key]
-                self._send("failed", writing.key, "the tape could not be written to its end")
-            writing.retry_at = _now() + _LOST_AGAIN_US
+        return self._trouble.make_room(self._writing.values())
 
     # The end
 
@@ -371,26 +268,10 @@ class Scribe:
         while not self._synced.empty():
             self._settle(self._synced.get())
         self._free()
-        self._send_heads(_now() + layout.FLUSH_US)
+        self._reports.send_heads(now=True)
         for writing in self._writing.values():
             if writing.segment is not None and not writing.broken:
                 writing.segment.abandon()
-
-    def _head(self, head: Head, *, running: bool) -> None:
-        """Keeps a head for the catalogue: of those of one segment that come in one interval, the newest."""
-        self._heads_waiting[head.session, head.segment, running] = head
-
-    def _send_heads(self, now: int) -> None:
-        if self._heads_waiting and now - self._heads_sent >= layout.FLUSH_US:
-            self._heads_sent = now
-            waiting, self._heads_waiting = self._heads_waiting, {}
-            for (_, _, running), head in waiting.items():
-                self._send("head", running, *astuple(head))
-
-    def _send(self, *report: object) -> None:
-        message = msgpack.packb(report)
-        with self._sending, contextlib.suppress(OSError):  # the worker is gone: what is written counts all the same
-            self._link.sendall(message)
 
 
 def _now() -> int:

@@ -80,7 +80,9 @@ class Writing:
         self.syncing: Sync | None = None
         self.dirty_since: int | None = None
         self.sealed = False  # a chunk ended since the last sync began
-        self.urgent = self.closing = self.completed = self.broken = False
+        self.urgent = self.closing = self.completed = False
+        self.broken = False  # it can be written nowhere: what comes is set aside
+        self.over = False  # it was given up while it was closing
         self.error: OSError | None = None  # met while a sync of the same file is under way
         self.missing: Missing | None = None  # what is left out while a best-effort tape cannot be written
         self.retry_at = 0
@@ -93,6 +95,11 @@ class Writing:
         self._confirmed = (0, 0)  # of the present segment: the number of its next frame, bytes of the file
         self._flushed = (0, 0, 0)  # the same of what it was last flushed with, and how far the journal was taken then
         self._distrusted = False  # a sync of the present segment failed
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it cannot be written as usual at present."""
+        return self.broken or self.reopening is not None or self.missing is not None
 
     @property
     def pinned(self) -> int | None:
