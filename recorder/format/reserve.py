@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 
+from recorder.format import journal
+
 NAME = "reserve"
-_SESSION = 64 * 1024  # bytes for each live session
+_SESSION = 64 * 1024  # bytes for each live session: its close, INDEX and what else an end takes
+_WAITING = journal.CAPACITY  # what may still wait in the journal when the disk is found to be full
 _STEP = 1024 * 1024
 
 
@@ -18,7 +21,7 @@ class Reserve:
 
     def hold(self, sessions: int) -> bool:
         """Keeps room for so many sessions; False when the disk has none to spare."""
-        wanted = -(-sessions * _SESSION // _STEP) * _STEP
+        wanted = -(-(_WAITING + sessions * _SESSION) // _STEP) * _STEP
         if wanted > self._held:
             try:
                 os.posix_fallocate(self._fd, 0, wanted)
