@@ -159,7 +159,7 @@ def test_a_recovery_that_was_cut_short_is_taken_up_by_the_next(tmp_path: Path) -
         recovered(data)
         last = segments(data)[-1]
         with last.open("r+b") as file:
-            file.truncate(cut)
+            file.truncate(min(cut, last.stat().st_size))  # sizes differ a little: seeds are random
         recovered(data)
         assert numbers(data) == list(range(300)), f"cut at {cut}"
         assert verify(segments(data)).faults == (), f"cut at {cut}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from recorder.format import store
 from recorder.format.frame import Kind
 from recorder.format.spool import JOURNAL
 from recorder.model import State
@@ -91,7 +92,8 @@ def test_best_effort_goes_on_without_its_tape_and_a_gap_says_what_is_missing(
         watch.log("goes on unrecorded")
         echo(ssh, b"lost too\n")
         faults.mend()
-        until(lambda: True if len(Taped(gateway.tapes, session).paths) > 1 else None, "the next segment")
+        following = store.folder_of(gateway.tapes, session) / "1.tape"
+        until(lambda: following.exists() and following.stat().st_size or None, "the next segment")
         echo(ssh, b"recorded again\n")
         output, _ = ssh.communicate(timeout=60)
         assert (ssh.returncode, output) == (0, b"")
