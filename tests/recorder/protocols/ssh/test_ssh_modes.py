@@ -93,7 +93,7 @@ def test_best_effort_goes_on_without_its_tape_and_a_gap_says_what_is_missing(
         echo(ssh, b"lost too\n")
         faults.mend()
         following = store.folder_of(gateway.tapes, session) / "1.tape"
-        until(lambda: following.exists() and following.stat().st_size or None, "the next segment")
+        until(lambda: (following.exists() and following.stat().st_size) or None, "the next segment")
         echo(ssh, b"recorded again\n")
         output, _ = ssh.communicate(timeout=60)
         assert (ssh.returncode, output) == (0, b"")
