@@ -30,6 +30,7 @@ _TICK_S = layout.FLUSH_US / 2e6
 _IDLE_S = 1.0
 _BATCH = 1024 * 1024  # bytes taken from the journal before they are written out
 _PRESSURE = 4 * 1024 * 1024  # bytes of the journal behind which a tape must not stay unsynced
+_NICE = 5  # the worker comes first: what waits here is safe in the journal
 _SYNCERS = 2  # threads that wait for the disk
 _LEAVE_LIMIT_S = 20.0
 
@@ -287,6 +288,7 @@ def main() -> None:
     size = int.from_bytes(link.recv(4, socket.MSG_WAITALL), "little")
     tapes, folder, name, key, mode = msgpack.unpackb(link.recv(size, socket.MSG_WAITALL))
     gateway = (name, Ed25519PrivateKey.from_private_bytes(key))
+    os.nice(_NICE)
     gc.freeze()  # what is loaded by now stays
     Scribe(journal.Journal(memory), link, Path(tapes), Path(folder), gateway, Mode(mode)).run()
 
