@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from bench import process
+from bench.logs import colour_log
 from bench.plan import Plan
 from bench.report import Line
 from bench.rig import LIMIT_S, MIB, Rig, command, rig, write_random
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _WARM = 5  # sessions before the first look, so that what all share is counted for none
 _AT_ONCE = 8  # sessions that are being opened
 _LOOK_S = 0.05
+_REACH = "<= 0.8, aim 0.3"
 _IDLE_S = layout.CHUNK_US / 1e6 + 4  # by then the chunk that the opening began has ended
 
 
@@ -32,10 +34,12 @@ def idle(plan: Plan) -> Iterator[Line]:
     with rig() as servers, _crowd(servers, count) as crowded:
         yield from asyncio.run(_sessions(crowded, count, plan))
         yield _line("0 sessions again", sum(_memory(crowded)))
+        # On the other gateway, whose heap no crowd has left large.
         payload = servers.files / "random"
         write_random(payload, plan.of(8, 256) * MIB)
         for name, up in (("download", False), ("upload", True)):
-            yield from _transfer(crowded, payload, name, up, plan.of(1, 1, 8))
+            yield from _transfer(servers, payload, name, up, plan.of(1, 1, 8))
+            servers.tidy()
 
 
 @contextlib.contextmanager
@@ -69,21 +73,43 @@ async def _sessions(servers: Rig, count: int, plan: Plan) -> list[Line]:
     servers.settled()
     before = _memory(servers)
     lines = [_line("0 sessions", sum(before), gateway_mib=before[0], scribe_mib=before[1])]
+    wait = plan.of(0, round(_IDLE_S))
     async with contextlib.AsyncExitStack() as many:
-        processes = await _open(servers.ours, many, count)
-        for case, wait in (("just opened", 0.3), ("idle", plan.of(0, round(_IDLE_S)))):
-            await asyncio.sleep(wait)
-            gateway, scribe = ((now - then) / count for now, then in zip(_memory(servers), before, strict=True))
-            reach = "<= 0.8, aim 0.3"
-            lines.append(
-                _line(f"each of {count}, {case}", gateway + scribe, reach, gateway_mib=gateway, scribe_mib=scribe)
-            )
-            lines += [_line(f"{case}: the gateway's part", gateway), _line(f"{case}: the scribe's part", scribe)]
-        for one in processes:
-            one.stdin.write(b"x")
-            await one.stdout.readexactly(1)
+        terminals = await _open(servers.ours, many, count)
+        lines += _each(servers, before, count, "just opened")
+        await asyncio.sleep(wait)
+        lines += _each(servers, before, count, "idle")
+        size = plan.of(64, 256)
+        await _use(terminals, size * 1024)
+        await asyncio.sleep(wait)
+        lines += _each(servers, before, count, f"idle after {size} KiB each way")
     servers.settled()
     return lines
+
+
+def _each(servers: Rig, before: tuple[float, float], count: int, case: str) -> list[Line]:
+    """What each of `count` sessions costs more than what there was before them, and which process how much of it."""
+    servers.settled()
+    gateway, scribe = ((now - then) / count for now, then in zip(_memory(servers), before, strict=True))
+    return [
+        _line(f"each of {count}, {case}", gateway + scribe, _REACH, gateway_mib=gateway, scribe_mib=scribe),
+        _line("… of it the gateway", gateway),
+        _line("… of it the scribe", scribe),
+    ]
+
+
+async def _use(terminals: "list[asyncssh.SSHClientProcess[bytes]]", size: int) -> None:
+    """Sends `size` bytes of a log through each terminal and back."""
+    turn = asyncio.Semaphore(_AT_ONCE)
+    log = colour_log(size)
+
+    async def one(terminal: "asyncssh.SSHClientProcess[bytes]") -> None:
+        async with turn:
+            terminal.stdin.write(log)
+            await terminal.stdout.readexactly(size)
+
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.gather(*(one(terminal) for terminal in terminals))
 
 
 async def _open(
