@@ -68,6 +68,7 @@ def test_seek_reads_one_chunk(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.service
+@pytest.mark.timeout(900)
 def test_every_benchmark_runs() -> None:
     done = _bench("--rounds", "1")
     assert done.returncode == 0, done.stderr
