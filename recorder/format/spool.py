@@ -28,6 +28,7 @@ JOURNAL = "0.journal"
 _ANNOUNCE_BYTES = 256 * 1024  # put in the journal and not yet announced
 _ANNOUNCE_S = 0.04
 _CROWDED = journal.CAPACITY * 3 // 4  # bytes in the journal at which sessions must wait
+_OVERFULL = journal.CAPACITY * 15 // 16
 _TICK_S = 0.05
 _OLD_US = 100_000  # unsynced time after which the journal is synced, unless the tapes were
 _START_LIMIT_S = 30.0
@@ -112,6 +113,11 @@ class Spool:
     def crowded(self) -> bool:
         """Whether so much waits for the disk that sessions must."""
         return self._journal.outstanding > _CROWDED or bool(self._overflow)
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the journal has hardly any room left, for anybody."""
+        return self._journal.outstanding > _OVERFULL or bool(self._overflow)
 
     full = crowded  # what best-effort sessions leave frames out for; the rest of the journal is for what must not wait
 
@@ -302,8 +308,9 @@ def _start(memory: int, link: socket.socket, lock: int | None) -> "subprocess.Po
     )
 
 
-# glibc gives buffers of a chunk's size back to the kernel and takes them again page by page unless told otherwise.
-_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)}
+# glibc gives buffers of a chunk's size back to the kernel and takes them again page by page unless told otherwise. What
+# is larger, the contexts of compression, is given back when it is freed: else idle sessions keep their memory for good.
+_ENVIRONMENT = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(384 << 10)}
 
 
 def _ignore(_error: TapeError) -> None:

@@ -15,6 +15,7 @@ from recorder.model import Mode
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LITTLE = 64 * 1024  # bytes of a session in the journal for which it does not wait as long as there is some room
 UNSYNCED_US = 200_000  # forwarded but unsynced time at which a session must wait (250 ms promised)
 
 
@@ -39,6 +40,10 @@ class Journaled(Protocol):
     @property
     def crowded(self) -> bool:
         """Whether so much waits for the disk that sessions must."""
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the journal has hardly any room left, for anybody."""
 
     @property
     def full(self) -> bool:
@@ -118,7 +123,7 @@ class Tape:
             self._spool.dirty(self)
         elif t - since > UNSYNCED_US:
             self._hold()
-        if crowded or (self._limit is not None and self._congested(t)):
+        if (crowded and self._crowding()) or (self._limit is not None and self._congested(t)):
             self._hold()
 
     def _hold(self) -> None:
@@ -146,7 +151,11 @@ class Tape:
             self._hurry()
             return True
         late = self.unsynced_since is not None and t - self.unsynced_since > UNSYNCED_US
-        return late or self._spool.crowded
+        return late or (self._spool.crowded and self._crowding())
+
+    def _crowding(self) -> bool:
+        """Whether this session is to wait for room in the journal: those with little in it do so only at the last."""
+        return self._appended - self._synced > _LITTLE or self._spool.overfull
 
     def _hurry(self) -> None:
         if self._hurried < self.frames:
