@@ -76,13 +76,13 @@ class Journal:
         if lost:
             if lost >= _SIZE:
                 head = _HEAD.pack(written, 0, 0, bytes(16), 0, 0, 0, _SKIP)
-                ring[offset : offset + len(head) + _SUM] = head + value(head).to_bytes(_SUM, "little")
+                ring[offset : offset + _HEAD.size + _SUM] = head + value(head).to_bytes(_SUM, "little")
             written += lost
             offset = 0
         head = _HEAD.pack(written, number, t, session, kind, stream, remaining, size)
         start = offset + _SIZE
         ring[start : start + size] = body
-        ring[offset : offset + 60] = head + extend(value(head), body).to_bytes(_SUM, "little")
+        ring[offset : offset + _HEAD.size + _SUM] = head + extend(value(head), body).to_bytes(_SUM, "little")
         self.written = written + whole
         return True
 

@@ -21,7 +21,8 @@ from recorder.format.reader import SegmentReader, UnreadableTape
 from recorder.format.seal import Previous
 from recorder.format.spool import JOURNAL
 from recorder.format.torn import examine
-from recorder.format.writer import Entry, Packed, Segment
+from recorder.format.writer import Entry, Segment
+from recorder.format.writing import entry_of
 from recorder.model import Head
 
 _BATCH = 256
@@ -252,15 +253,12 @@ def _entries(account: Account, kept: int, cut: int, frames: list[Item]) -> Itera
         why = "frames are on neither the tape nor the journal"
         yield _counted(account, Entry(t, Kind.GAP, 0, {"why": why, "frames": missing, "next": following}))
     for item in frames:
-        kind = item.kind & ~journal.PACKED
+        body: object = item.body
         if item.kind & journal.PACKED:
-            account.add(
-                item.t, kind, msgpack.unpackb(item.body, strict_map_key=False, unicode_errors="surrogateescape")
-            )
-            yield Entry(item.t, kind, item.stream, Packed(item.body), item.remaining)
-        else:
-            account.add(item.t, kind, item.body)
-            yield Entry(item.t, kind, item.stream, item.body, item.remaining)
+            body = msgpack.unpackb(item.body, strict_map_key=False, unicode_errors="surrogateescape")
+        entry = entry_of(item)
+        account.add(entry.t, entry.kind, body)
+        yield entry
     # Once more where only the INDEX was cut off: a session's last segment ends with its close.
     totals: Mapping[str, object] = account.closed or {
         "reason": REASON,

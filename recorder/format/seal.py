@@ -166,7 +166,7 @@ def salt(seed: bytes, number: int) -> bytes:
 def frame_leaf(seed: bytes, number: int, packed: bytes, body: bytes | memoryview = b"") -> bytes:
     """A frame's leaf in its chunk's tree: SHA-256(0x00 || salt || packed frame). `body`: what follows of the frame."""
     sha256 = hashlib.sha256
-    prefix = b"\x00" + sha256(seed + number.to_bytes(8, "big")).digest() + packed
+    prefix = b"\x00" + salt(seed, number) + packed
     if len(body) < _ONE_CALL:
         return sha256(b"".join((prefix, body))).digest()
     digest = sha256(prefix)

@@ -68,11 +68,6 @@ def digest_of(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def sync_file(descriptor: int) -> None:
-    """Makes a file's content durable."""
-    os.fsync(descriptor)
-
-
 def sync_folder(folder: Path) -> None:
     """Makes a new file's name in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

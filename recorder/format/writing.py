@@ -3,9 +3,10 @@
 A file whose sync failed is never synced again: a new segment takes what was not confirmed. Owned by one thread.
 """
 
+import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from recorder.format import journal, store
 from recorder.format.chunk import Compressors
 from recorder.format.frame import Kind
 from recorder.format.journal import Item, Journal
-from recorder.format.reader import UnreadableTape
 from recorder.format.seal import Previous
 from recorder.format.tape import Missing
 from recorder.format.torn import examine
@@ -95,6 +95,7 @@ class Writing:
         self._confirmed = (0, 0)  # of the present segment: the number of its next frame, bytes of the file
         self._flushed = (0, 0, 0)  # the same of what it was last flushed with, and how far the journal was taken then
         self._distrusted = False  # a sync of the present segment failed
+        self._aside = 0  # bytes of whole entries in the file beside the journal
 
     @property
     def troubled(self) -> bool:
@@ -117,8 +118,7 @@ class Writing:
             self.missing.add(item.t, kind, len(item.body))
             self.first = None
             return
-        body = Packed(item.body) if item.kind & journal.PACKED else item.body
-        self.entries.append(Entry(item.t, kind, item.stream, body, item.remaining))
+        self.entries.append(entry_of(item))
         self.size += len(item.body)
         self.gaps += kind == Kind.GAP
 
@@ -197,24 +197,23 @@ class Writing:
             self._take_again()
 
     def _take_again(self) -> None:
-        self.entries.clear()
-        start = self.first
-        if start is None:
-            return
-        for item in self._site.journal.items(start, self._site.journal.read):
-            if item.session == self.key and item.kind < journal.OPEN_TAPE:
-                body = Packed(item.body) if item.kind & journal.PACKED else item.body
-                self.entries.append(Entry(item.t, item.kind & ~journal.PACKED, item.stream, body, item.remaining))
+        self.entries = [entry_of(item) for item in self._waiting() if item.kind < journal.OPEN_TAPE]
+
+    def _waiting(self) -> Iterator[Item]:
+        """What the journal holds of this tape that no sync has begun for, instructions included."""
+        if self.first is not None:
+            for item in self._site.journal.items(self.first, self._site.journal.read):
+                if item.session == self.key:
+                    yield item
 
     def lose(self) -> None:
         """Best-effort: from now on frames are left out, as those are that are not in the file."""
         if self.missing is None:
             self._keep_flushed()
         self.missing = self.missing or Missing()
-        if self.first is not None:
-            for item in self._site.journal.items(self.first, self._site.journal.read):
-                if item.session == self.key and item.kind < journal.OPEN_TAPE:
-                    self.missing.add(item.t, item.kind & ~journal.PACKED, len(item.body))
+        for item in self._waiting():
+            if item.kind < journal.OPEN_TAPE:
+                self.missing.add(item.t, item.kind & ~journal.PACKED, len(item.body))
         self.first = None
         self.entries.clear()
 
@@ -254,13 +253,17 @@ class Writing:
             return
         path = self._site.folder / f"{self.session}{journal.LEFT}"
         with path.open("ab") as file:
-            for item in self._site.journal.items(self.first, self._site.journal.read):
-                if item.session == self.key:
-                    file.write(journal.pack_left(item))
+            file.truncate(self._aside)  # an earlier try may have broken off inside an entry
+            for item in self._waiting():
+                file.write(journal.pack_left(item))
             file.flush()
-            store.sync_file(file.fileno())
+            os.fsync(file.fileno())
+            whole = file.tell()
         store.sync_folder(self._site.folder)
-        self.first = None
+        self._aside, self.first = whole, None
 
 
-__all__ = ["Site", "Sync", "UnreadableTape", "Writing"]
+def entry_of(item: Item) -> Entry:
+    """A frame of the journal as a segment takes it."""
+    body = Packed(item.body) if item.kind & journal.PACKED else item.body
+    return Entry(item.t, item.kind & ~journal.PACKED, item.stream, body, item.remaining)
